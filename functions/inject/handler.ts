@@ -1,0 +1,31 @@
+import { requireKeyPrefixes } from '../../lib/http/admission.ts';
+import { createHttpHandler } from '../../lib/http/handler.ts';
+import { inject } from '../../lib/operations/inject.ts';
+import { recordRefusal } from '../../lib/operations/recordRefusal.ts';
+import { createBridge, wireLane } from '../../lib/platform/deps.ts';
+import { answerInject, readInject } from './request.ts';
+
+const bridge = createBridge('inject', wireLane);
+
+/** `POST /v1/sessions/{sessionId}/variables`: puts validated variables into a live session. */
+export const handler = createHttpHandler({
+  ...bridge.http,
+  routes: {
+    'POST /v1/sessions/{sessionId}/variables': {
+      operation: 'inject',
+      body: 'json',
+      handle: async (request) => {
+        const startedAtMs = bridge.clock.now();
+        const command = readInject(request, startedAtMs);
+        requireKeyPrefixes(request.client, command.variables);
+        const answer = await inject(await bridge.services(), command);
+        return answerInject(command, answer, bridge.clock.now(), startedAtMs);
+      },
+      onRefused: async (refusal) => {
+        const { problem, client, ...rest } = refusal;
+        const pointers = problem.options.errors?.map(({ pointer }) => pointer) ?? [];
+        await recordRefusal(await bridge.services(), { ...rest, client: client.name, code: problem.code, pointers });
+      },
+    },
+  },
+});

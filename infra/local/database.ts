@@ -1,0 +1,48 @@
+import { readFileSync } from 'node:fs';
+import {
+  CreateTableCommand,
+  type CreateTableCommandInput,
+  DescribeTableCommand,
+  DynamoDBClient,
+  ResourceNotFoundException,
+} from '@aws-sdk/client-dynamodb';
+import dynalite from 'dynalite';
+import { parse } from 'yaml';
+import { type LocalServer, listenOnLoopback } from './listen.ts';
+
+/** Credentials that no AWS would accept, for servers that do not check them. */
+export const LOCAL_CREDENTIALS = { accessKeyId: 'local', secretAccessKey: 'local' };
+export const LOCAL_REGION = 'eu-central-1';
+
+/** dynalite, in memory or in `directory`. It has no TTL sweep: the bridge filters on read and does not notice. */
+export function startDatabase(directory?: string): Promise<LocalServer> {
+  const options = { createTableMs: 0, deleteTableMs: 0, updateTableMs: 0 };
+  return listenOnLoopback(dynalite(directory === undefined ? options : { ...options, path: directory }), 0);
+}
+
+/** The table as `infra/table.yml` deploys it: keys, index and attributes have one definition. */
+export function tableDefinition(tableName: string): CreateTableCommandInput {
+  const file = new URL('../table.yml', import.meta.url);
+  const template = parse(readFileSync(file, 'utf8'), { logLevel: 'silent' });
+  const { AttributeDefinitions, KeySchema, GlobalSecondaryIndexes } = template.Resources.BridgeTable.Properties;
+  return {
+    TableName: tableName,
+    BillingMode: 'PAY_PER_REQUEST',
+    AttributeDefinitions,
+    KeySchema,
+    GlobalSecondaryIndexes,
+  };
+}
+
+/** Creates the table where it does not exist yet. */
+export async function ensureTable(endpoint: string, tableName: string): Promise<void> {
+  const client = new DynamoDBClient({ endpoint, region: LOCAL_REGION, credentials: LOCAL_CREDENTIALS });
+  try {
+    await client.send(new DescribeTableCommand({ TableName: tableName }));
+  } catch (error) {
+    if (!(error instanceof ResourceNotFoundException)) throw error;
+    await client.send(new CreateTableCommand(tableDefinition(tableName)));
+  } finally {
+    client.destroy();
+  }
+}

@@ -1,0 +1,49 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+/** A server on this machine only. */
+export interface LocalServer {
+  readonly url: string;
+  readonly port: number;
+  /** Ends it, with every connection it has. */
+  close(): Promise<void>;
+}
+
+/**
+ * Listens on 127.0.0.1 and, where the machine has it, on ::1, so that `localhost` works however it resolves.
+ * @throws the system's error (`EADDRINUSE`, `EACCES`) when the port cannot be had.
+ */
+export async function listenOnLoopback(server: Server, port: number): Promise<LocalServer> {
+  await listen(server, port, '127.0.0.1');
+  const taken = (server.address() as AddressInfo).port;
+  const twin = createServer((request, response) => server.emit('request', request, response));
+  const servers = await listen(twin, taken, '::1').then(
+    () => [server, twin],
+    () => [server],
+  );
+  return {
+    url: `http://localhost:${taken}`,
+    port: taken,
+    close: async () => {
+      await Promise.all(
+        servers.map(
+          (each) =>
+            new Promise<void>((resolve) => {
+              each.close(() => resolve());
+              each.closeAllConnections();
+            }),
+        ),
+      );
+    },
+  };
+}
+
+function listen(server: Server, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ port, host }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,150 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ensureTable, LOCAL_CREDENTIALS, LOCAL_REGION, startDatabase } from './database.ts';
+import { functionDefinitions, type Invoke, loadFunction } from './functions.ts';
+import { createGateway, type GatewayRoute } from './gateway.ts';
+import { listenOnLoopback } from './listen.ts';
+import { startSecretsManager } from './secretsManager.ts';
+import { startTenantServer, type TenantServer } from './tenant/server.ts';
+
+export interface StackOptions {
+  /** Port of the HTTP API; 0 = any free one. */
+  readonly port: number;
+  /** Keeps the database here; in memory where absent. */
+  readonly dataDirectory?: string;
+  /** Uses this upstream instead of starting the simulated tenant. */
+  readonly cognigyBaseUrl?: string;
+  readonly credentials: { readonly clientId: string; readonly clientSecret: string; readonly apiKey: string };
+  /** The local client's key, with all grants. */
+  readonly bridgeApiKey: string;
+  /** Pace of the schedule, milliseconds; 0 = only by {@link Stack.tick}. */
+  readonly sweepMs: number;
+  /** Settings of the functions, by the names they have in the cloud. */
+  readonly settings: Readonly<Record<string, string | undefined>>;
+}
+
+export interface Stack {
+  readonly url: string;
+  /** The simulated tenant, unless another upstream is used. */
+  readonly tenant: TenantServer | undefined;
+  readonly databaseUrl: string;
+  readonly secretsUrl: string;
+  /** Runs the scheduled functions once, now. */
+  tick(): Promise<unknown[]>;
+  close(): Promise<void>;
+}
+
+const TABLE_NAME = 'context-bridge';
+const SECRET_ID = 'context-bridge';
+const SCHEMA_FILE = fileURLToPath(new URL('../config/context.schema.json', import.meta.url));
+
+/** Brings up everything on one machine: database, secrets, upstream, the built functions behind a gateway, the schedule. */
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const opened: { close(): Promise<void> }[] = [];
+  const open = async <Opened extends { close(): Promise<void> }>(opening: Promise<Opened>): Promise<Opened> => {
+    const one = await opening;
+    opened.unshift(one);
+    return one;
+  };
+  const close = async () => {
+    for (const one of opened.splice(0)) await one.close();
+  };
+
+  try {
+    // The port first: when it is taken, nothing else has been started.
+    const gateway = createGateway();
+    const { url } = await open(listenOnLoopback(gateway.server, options.port));
+
+    const { dataDirectory } = options;
+    if (dataDirectory !== undefined) mkdirSync(dataDirectory, { recursive: true });
+    const database = await open(startDatabase(dataDirectory && join(dataDirectory, 'dynamodb')));
+    await ensureTable(database.url, TABLE_NAME);
+    const secrets = await open(startSecretsManager(new Map([[SECRET_ID, secretFor(options)]])));
+    const tenant = options.cognigyBaseUrl === undefined ? await open(startTenant(options)) : undefined;
+
+    applyEnvironment({
+      AWS_ACCESS_KEY_ID: LOCAL_CREDENTIALS.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: LOCAL_CREDENTIALS.secretAccessKey,
+      AWS_SESSION_TOKEN: undefined,
+      AWS_REGION: LOCAL_REGION,
+      AWS_ENDPOINT_URL_DYNAMODB: database.url,
+      AWS_ENDPOINT_URL_SECRETS_MANAGER: secrets.url,
+      POWERTOOLS_SERVICE_NAME: 'context-bridge',
+      POWERTOOLS_METRICS_NAMESPACE: 'ContextBridge',
+      CONTEXT_SCHEMA_FILE: SCHEMA_FILE,
+      ALLOW_INSECURE_UPSTREAM: 'true',
+      ...options.settings,
+      TABLE_NAME,
+      BRIDGE_SECRET_ID: SECRET_ID,
+      COGNIGY_BASE_URL: options.cognigyBaseUrl ?? tenant?.url,
+    });
+    const routes: GatewayRoute[] = [];
+    const scheduled: Invoke[] = [];
+    for (const definition of functionDefinitions()) {
+      const invoke = await loadFunction(definition);
+      routes.push(...definition.routes.map((routeKey) => ({ routeKey, invoke })));
+      if (definition.isScheduled) scheduled.push(invoke);
+    }
+    gateway.serve(routes);
+
+    const tick = () =>
+      Promise.all(scheduled.map((invoke) => invoke({ source: 'aws.events', 'detail-type': 'Scheduled Event' })));
+    if (options.sweepMs > 0) opened.unshift(startSchedule(tick, options.sweepMs));
+    return { url, tenant, tick, close, databaseUrl: database.url, secretsUrl: secrets.url };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function startTenant({ credentials }: StackOptions): Promise<TenantServer> {
+  const { clientId, clientSecret } = credentials;
+  return startTenantServer({ port: 0, settings: { clientId, clientSecret } });
+}
+
+/** The next tick begins when the last one is over, as often as `everyMs` allows. */
+function startSchedule(tick: () => Promise<unknown>, everyMs: number): { close(): Promise<void> } {
+  let running: Promise<unknown> = Promise.resolve();
+  let isRunning = false;
+  const timer = setInterval(() => {
+    if (isRunning) return;
+    isRunning = true;
+    running = tick()
+      .catch((error: unknown) => console.error(error instanceof Error ? error.message : error))
+      .finally(() => {
+        isRunning = false;
+      });
+  }, everyMs);
+  return {
+    close: async () => {
+      clearInterval(timer);
+      await running;
+    },
+  };
+}
+
+/** What Secrets Manager would hold. The master key stays with the data: without it nothing stored can be read again. */
+function secretFor({ credentials, bridgeApiKey, dataDirectory }: StackOptions): string {
+  return JSON.stringify({
+    ...credentials,
+    masterKey: masterKeyFor(dataDirectory),
+    clients: [{ name: 'local', keyHash: createHash('sha256').update(bridgeApiKey).digest('hex'), operations: ['*'] }],
+  });
+}
+
+function masterKeyFor(dataDirectory: string | undefined): string {
+  const fresh = () => randomBytes(32).toString('base64');
+  if (dataDirectory === undefined) return fresh();
+  const file = join(dataDirectory, 'master-key');
+  if (!existsSync(file)) writeFileSync(file, fresh(), { mode: 0o600 });
+  return readFileSync(file, 'utf8');
+}
+
+function applyEnvironment(settings: Readonly<Record<string, string | undefined>>): void {
+  for (const [name, value] of Object.entries(settings)) {
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+  }
+}

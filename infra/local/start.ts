@@ -1,0 +1,90 @@
+// `npm start`: the whole bridge on one machine, with no account and no Docker.
+import { bundleAll, writeBundles } from '../../scripts/build.ts';
+import { type Stack, startStack } from './stack.ts';
+
+const env = process.env;
+const port = Number(env['PORT'] ?? 3000);
+const sweepSeconds = Number(env['SWEEP_SECONDS'] ?? 60);
+const bridgeApiKey = env['BRIDGE_API_KEY'] ?? 'local-dev-key';
+
+main().catch((error: unknown) => {
+  console.error(explain(error));
+  process.exitCode = 1;
+});
+
+async function main(): Promise<void> {
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new Error('PORT must be a port number.');
+  if (!(sweepSeconds > 0)) throw new Error('SWEEP_SECONDS must be a number of seconds above 0.');
+  await writeBundles(await bundleAll());
+  const stack = await startStack({
+    port,
+    bridgeApiKey,
+    sweepMs: sweepSeconds * 1_000,
+    credentials: {
+      clientId: env['COGNIGY_CLIENT_ID'] ?? 'client',
+      clientSecret: env['COGNIGY_CLIENT_SECRET'] ?? 'secret',
+      apiKey: env['COGNIGY_API_KEY'] ?? 'api-key',
+    },
+    settings: {
+      // The terminal is for people: say only what went wrong, unless asked for more.
+      POWERTOOLS_LOG_LEVEL: env['LOG_LEVEL'] ?? 'WARN',
+      POWERTOOLS_METRICS_DISABLED: env['POWERTOOLS_METRICS_DISABLED'] ?? 'true',
+      ...(env['CONTEXT_SCHEMA_FILE'] !== undefined && { CONTEXT_SCHEMA_FILE: env['CONTEXT_SCHEMA_FILE'] }),
+    },
+    ...(env['COGNIGY_BASE_URL'] && { cognigyBaseUrl: env['COGNIGY_BASE_URL'] }),
+    ...(env['DATA_DIR'] && { dataDirectory: env['DATA_DIR'] }),
+  });
+  console.log(welcome(stack));
+
+  let isEnding = false;
+  const end = () => {
+    if (isEnding) process.exit(1);
+    isEnding = true;
+    console.log('\nEnding …');
+    stack.close().then(
+      () => process.exit(0),
+      () => process.exit(1),
+    );
+  };
+  process.on('SIGINT', end);
+  process.on('SIGTERM', end);
+}
+
+function welcome({ url, tenant, databaseUrl }: Stack): string {
+  const upstream = tenant === undefined ? env['COGNIGY_BASE_URL'] : `${tenant.url}  (simulated tenant)`;
+  const look =
+    tenant === undefined
+      ? `curl -s ${url}/v1/sessions/sess_1 -H 'authorization: Bearer ${bridgeApiKey}'`
+      : `curl -s ${tenant.url}/__admin/sessions/sess_1`;
+  return `
+Context Bridge is running.
+
+  HTTP API   ${url}
+  Upstream   ${upstream}
+  Database   ${databaseUrl}  (${env['DATA_DIR'] ? `kept in ${env['DATA_DIR']}` : 'in memory'})
+  Schedule   every ${sweepSeconds} s
+  API key    ${bridgeApiKey}
+
+Put a value into a live session:
+
+  curl -s ${url}/v1/sessions/sess_1/variables \\
+    -H 'authorization: Bearer ${bridgeApiKey}' -H 'content-type: application/json' -H 'idempotency-key: first-try' \\
+    -d '{"variables":[{"key":"crm_tier","value":"gold","ttlSeconds":900}]}'
+
+Look at it where the bot sees it:
+
+  ${look}
+
+Ctrl-C ends all of it.
+`;
+}
+
+/** One clear line for what a person can mend; the whole error for what is a defect. */
+function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if ('code' in error && error.code === 'EADDRINUSE') {
+    return `Port ${port} is taken. End what uses it, or choose another: PORT=3001 npm start`;
+  }
+  const isForPeople = error.name === 'ConfigError' || error.message.endsWith('.');
+  return isForPeople ? error.message : (error.stack ?? error.message);
+}

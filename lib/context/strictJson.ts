@@ -1,0 +1,136 @@
+import type { JsonValue } from './json.ts';
+import { pointerOf } from './pointer.ts';
+import type { Violation } from './violation.ts';
+
+/** Member names that could reach an object's prototype (SPEC 4): refused, never stripped. */
+const PROTOTYPE_NAMES = new Set(['__proto__', 'constructor', 'prototype']);
+
+export type StrictJson =
+  | { readonly kind: 'parsed'; readonly value: JsonValue }
+  /** Not JSON at all (RFC 8259). */
+  | { readonly kind: 'malformed' }
+  /** JSON that says two things about one name, or that holds what the bridge refuses; every place is listed. */
+  | { readonly kind: 'duplicate-names'; readonly violations: readonly Violation[] }
+  | { readonly kind: 'refused'; readonly violations: readonly Violation[] };
+
+export interface StrictJsonOptions {
+  /** Deepest nesting of objects and arrays that is accepted; the outermost one counts as 1. */
+  readonly maxDepth: number;
+}
+
+/**
+ * Parses JSON and refuses what `JSON.parse` would silently repair: duplicate names (it keeps the last), prototype names,
+ * integers beyond ±2^53 (it rounds), numbers that overflow to infinity, halves of surrogate pairs (RFC 8785 cannot hash
+ * them), and nesting that a recursive walker cannot follow.
+ *
+ * `JSON.parse` decides what is JSON; the scan after it relies on that, is linear in the text and does not recurse.
+ */
+export function parseStrictJson(text: string, options: StrictJsonOptions): StrictJson {
+  let value: JsonValue;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return { kind: 'malformed' };
+  }
+  const { duplicates, refused } = scan(text, options.maxDepth);
+  if (duplicates.length > 0) return { kind: 'duplicate-names', violations: duplicates };
+  if (refused.length > 0) return { kind: 'refused', violations: refused };
+  return { kind: 'parsed', value };
+}
+
+interface Frame {
+  /** Names seen so far; absent for an array. */
+  readonly names?: Set<string>;
+  /** Where the frame is now: the current member's name or the current index. */
+  at: string | number;
+}
+
+// One alternative per token of RFC 8259; on text that JSON.parse accepts, nothing else can occur between them.
+const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|[{}[\],:]|true|false|null/g;
+
+function scan(text: string, maxDepth: number): { duplicates: Violation[]; refused: Violation[] } {
+  const duplicates: Violation[] = [];
+  const refused: Violation[] = [];
+  const stack: Frame[] = [];
+  let tooDeepReported = false;
+  let expectName = false;
+  const here = () => pointerOf(stack.map((frame) => frame.at));
+
+  for (const [token] of text.matchAll(TOKEN)) {
+    const frame = stack.at(-1);
+    switch (token[0]) {
+      case '{':
+      case '[': {
+        if (stack.length >= maxDepth && !tooDeepReported) {
+          refused.push({ pointer: here(), code: 'too-deep', message: `is nested deeper than ${maxDepth} levels` });
+          tooDeepReported = true;
+        }
+        stack.push(token === '{' ? { names: new Set(), at: '' } : { at: 0 });
+        expectName = token === '{';
+        break;
+      }
+      case '}':
+      case ']':
+        stack.pop();
+        expectName = false;
+        if (stack.length < maxDepth) tooDeepReported = false;
+        break;
+      case ',':
+        if (typeof frame?.at === 'number') frame.at += 1;
+        expectName = frame?.names !== undefined;
+        break;
+      case ':':
+        expectName = false;
+        break;
+      case '"': {
+        const text: string = token.includes('\\') ? JSON.parse(token) : token.slice(1, -1);
+        const isName = expectName && frame?.names !== undefined;
+        if (isName) frame.at = text;
+        if (!text.isWellFormed()) {
+          refused.push({
+            pointer: here(),
+            code: 'lone-surrogate',
+            message: 'holds half a surrogate pair, which is no text',
+          });
+        }
+        if (!isName || frame?.names === undefined) break;
+        const name = text;
+        if (stack.length > maxDepth) break;
+        if (frame.names.has(name)) {
+          duplicates.push({ pointer: here(), code: 'duplicate-name', message: 'occurs more than once in its object' });
+        }
+        frame.names.add(name);
+        if (PROTOTYPE_NAMES.has(name)) {
+          refused.push({ pointer: here(), code: 'prototype-name', message: 'is a name that is never accepted' });
+        }
+        break;
+      }
+      default:
+        if (token !== 'true' && token !== 'false' && token !== 'null') {
+          const problem = numberProblem(token);
+          if (problem !== undefined) refused.push({ pointer: here(), ...problem });
+        }
+    }
+  }
+  return { duplicates, refused };
+}
+
+const TWO_TO_53 = 2 ** 53;
+
+function numberProblem(text: string): { code: string; message: string } | undefined {
+  const value = Number(text);
+  if (!Number.isFinite(value)) return { code: 'number-not-finite', message: 'is too large to be a finite number' };
+  const size = Math.abs(value);
+  if (size < TWO_TO_53) return undefined;
+  const exact = /^-?\d+$/.test(text) && BigInt(text) === BigInt(value) && size === TWO_TO_53;
+  if (exact || !Number.isInteger(value)) return undefined;
+  return {
+    code: 'number-not-exact',
+    message: 'is an integer beyond ±2^53, which would be rounded; send it as a string',
+  };
+}
+
+/** True for names that could reach an object's prototype. */
+export function isPrototypeName(name: string): boolean {
+  return PROTOTYPE_NAMES.has(name);
+}

@@ -1,0 +1,49 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { ClientGrant } from '../platform/secrets.ts';
+import { Problem } from './problem.ts';
+
+/**
+ * Finds the client whose key the request carries, as `Authorization: Bearer …` or `x-api-key`.
+ * Compares hashes in constant time and looks at every client, so that the answer's time tells nothing.
+ * @throws {Problem} `unauthenticated`
+ */
+export function authenticate(headers: ReadonlyMap<string, string>, clients: readonly ClientGrant[]): ClientGrant {
+  const key = bearerOf(headers.get('authorization')) ?? headers.get('x-api-key');
+  let found: ClientGrant | undefined;
+  if (key !== undefined && key !== '') {
+    const hash = createHash('sha256').update(key, 'utf8').digest();
+    for (const client of clients) {
+      if (timingSafeEqual(hash, Buffer.from(client.keyHash, 'hex'))) found = client;
+    }
+  }
+  if (found === undefined) throw new Problem('unauthenticated', { headers: { 'www-authenticate': 'Bearer' } });
+  return found;
+}
+
+function bearerOf(header: string | undefined): string | undefined {
+  return /^Bearer +(\S+)$/i.exec(header?.trim() ?? '')?.[1];
+}
+
+/** @throws {Problem} `forbidden` when the client lacks the grant for `operation`. */
+export function requireGrant(client: ClientGrant, operation: string): void {
+  if (client.operations.includes(operation) || client.operations.includes('*')) return;
+  throw new Problem('forbidden', { detail: `The client has no grant for "${operation}".` });
+}
+
+/** @throws {Problem} `forbidden`, naming every variable whose key lies outside the client's prefixes. */
+export function requireKeyPrefixes(client: ClientGrant, variables: readonly { readonly key: string }[]): void {
+  const { keyPrefixes } = client;
+  if (keyPrefixes === undefined) return;
+  const errors = variables.flatMap(({ key }, index) =>
+    keyPrefixes.some((prefix) => key.startsWith(prefix))
+      ? []
+      : [
+          {
+            pointer: `/variables/${index}/key`,
+            code: 'outside-grant',
+            message: "is outside the client's key prefixes",
+          },
+        ],
+  );
+  if (errors.length > 0) throw new Problem('forbidden', { detail: 'The client may not write these keys.', errors });
+}

@@ -1,0 +1,55 @@
+import { parseStrictJson } from '../context/strictJson.ts';
+import { MAX_VALUE_NESTING } from '../context/variables.ts';
+import type { HttpEvent } from './messages.ts';
+import { Problem } from './problem.ts';
+
+/** Largest body the bridge reads (SPEC 4), in bytes as they arrived. */
+const MAX_BODY_BYTES = 2 * 1024 * 1024;
+/** What a request wraps around a value: the body, a list in it, an item of that. Values themselves are checked by their route. */
+const ENVELOPE_NESTING = 3;
+
+/**
+ * Reads a JSON body strictly.
+ * @throws {Problem} 413, 415, 400 or 422, with every violation.
+ */
+export function readJsonBody(event: HttpEvent, headers: ReadonlyMap<string, string>): unknown {
+  requireJson(headers.get('content-type'));
+  const parsed = parseStrictJson(bodyText(event), { maxDepth: MAX_VALUE_NESTING + ENVELOPE_NESTING });
+  switch (parsed.kind) {
+    case 'parsed':
+      return parsed.value;
+    case 'malformed':
+      throw new Problem('malformed-json');
+    case 'duplicate-names':
+      throw new Problem('duplicate-json-key', { errors: parsed.violations });
+    case 'refused':
+      throw new Problem('validation-failed', { errors: parsed.violations });
+  }
+}
+
+function requireJson(contentType: string | undefined): void {
+  const [type = '', ...parameters] = (contentType ?? '').toLowerCase().split(';');
+  const isJson = /^application\/(?:[a-z0-9.!#$&^_-]+\+)?json$/.test(type.trim());
+  const charset = parameters.map((parameter) => parameter.trim()).find((parameter) => parameter.startsWith('charset='));
+  const isUtf8 = charset === undefined || /^charset="?utf-?8"?$/.test(charset);
+  if (!isJson || !isUtf8) throw new Problem('unsupported-media-type', { headers: { accept: 'application/json' } });
+}
+
+function bodyText({ body, isBase64Encoded }: HttpEvent): string {
+  if (typeof body !== 'string' || body === '') throw new Problem('malformed-json', { detail: 'The body is empty.' });
+  if (isBase64Encoded !== true) {
+    if (Buffer.byteLength(body, 'utf8') > MAX_BODY_BYTES) throw tooLarge();
+    return body;
+  }
+  const bytes = Buffer.from(body, 'base64');
+  if (bytes.byteLength > MAX_BODY_BYTES) throw tooLarge();
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new Problem('malformed-json', { detail: 'The body is not UTF-8.' });
+  }
+}
+
+function tooLarge(): Problem {
+  return new Problem('payload-too-large', { detail: `The body may have ${MAX_BODY_BYTES} bytes.` });
+}

@@ -1,0 +1,179 @@
+import middy from '@middy/core';
+import type { Context } from 'aws-lambda';
+import { parseSessionId, type SessionId } from '../context/sessionId.ts';
+import { StoreError } from '../operations/ports/sessionStore.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { ClientGrant } from '../platform/secrets.ts';
+import { SecretError } from '../platform/secrets.ts';
+import type { InvocationTelemetry, TelemetryFactory } from '../platform/telemetry.ts';
+import { authenticate, requireGrant } from './admission.ts';
+import { readJsonBody } from './body.ts';
+import type { Answer, BridgeRequest, HttpEvent, HttpResult } from './messages.ts';
+import { Problem } from './problem.ts';
+
+/** One route of a function. Whatever is not named here is not reachable. */
+export interface Route {
+  /** The grant a client needs. */
+  readonly operation: string;
+  readonly body: 'json' | 'none';
+  readonly handle: (request: BridgeRequest) => Promise<Answer>;
+  /** Told about a request that a known client was refused (403, 413, 422), before it is answered. */
+  readonly onRefused?: (refusal: Refusal) => Promise<void>;
+}
+
+export interface Refusal {
+  readonly sessionId: SessionId;
+  readonly client: ClientGrant;
+  readonly correlationId: string;
+  readonly problem: Problem;
+  readonly telemetry: InvocationTelemetry;
+}
+
+export interface HttpHandlerOptions {
+  /** By API Gateway's route key, as in `GET /v1/sessions/{sessionId}`. */
+  readonly routes: Readonly<Record<string, Route>>;
+  readonly clients: () => Promise<readonly ClientGrant[]>;
+  readonly sessionIdPrefix: string;
+  readonly telemetry: TelemetryFactory;
+  readonly clock: Clock;
+  /** Longest time a client is kept waiting, milliseconds. */
+  readonly requestBudgetMs: number;
+}
+
+/** What one invocation knows about itself; middlewares fill it in, in order. */
+interface Invocation {
+  readonly correlationId: string;
+  readonly telemetry: InvocationTelemetry;
+  readonly startedAtMs: number;
+  routeKey: string;
+  admitted?: { readonly sessionId: SessionId; readonly client: ClientGrant; readonly route: Route };
+}
+
+/** Left of the Lambda's own time, for settling, logging and answering. */
+const LAMBDA_MARGIN_MS = 1_500;
+/** When a request has eaten even that, it is answered all the same. */
+const LAST_CALL_MS = 300;
+const CORRELATION_ID = /^[A-Za-z0-9._:@~-]{1,128}$/;
+
+/**
+ * The chain that all HTTP functions share. Outermost first: observe (correlation id, log, metrics), answer failures as
+ * problem+json, then check the session id, the client and its grant, and parse the body — in this order, so that nothing is
+ * done for a request that is not let in.
+ */
+export function createHttpHandler(options: HttpHandlerOptions) {
+  const invocations = new WeakMap<object, Invocation>();
+  const of = (context: object): Invocation => {
+    const invocation = invocations.get(context);
+    if (invocation === undefined) throw new TypeError('the chain has not begun');
+    return invocation;
+  };
+
+  return middy<HttpEvent, HttpResult, Error, Context>({
+    timeoutEarlyInMillis: LAST_CALL_MS,
+    timeoutEarlyResponse: () => {
+      throw new Problem('out-of-time');
+    },
+  })
+    .use({
+      before: ({ event, context }) => {
+        const given = headersOf(event).get('x-correlation-id');
+        const correlationId = given !== undefined && CORRELATION_ID.test(given) ? given : crypto.randomUUID();
+        invocations.set(context, {
+          correlationId,
+          telemetry: options.telemetry.forInvocation(correlationId),
+          startedAtMs: options.clock.now(),
+          routeKey: 'none',
+        });
+      },
+      after: ({ context, response }) => observe(of(context), response, options.clock),
+      onError: ({ context, response }) => observe(of(context), response, options.clock),
+    })
+    .use({
+      onError: async (request) => {
+        const invocation = of(request.context);
+        const problem = toProblem(request.error);
+        const { correlationId, telemetry, admitted } = invocation;
+        if (problem.status >= 500) telemetry.log('error', 'request failed', { code: problem.code }, request.error);
+        if (admitted !== undefined && [403, 413, 422].includes(problem.status)) {
+          const { sessionId, client, route } = admitted;
+          await route.onRefused?.({ sessionId, client, correlationId, problem, telemetry });
+        }
+        request.response = {
+          statusCode: problem.status,
+          headers: {
+            ...problem.options.headers,
+            ...COMMON_HEADERS,
+            'content-type': 'application/problem+json',
+            'x-correlation-id': correlationId,
+          },
+          body: JSON.stringify(problem.toBody(correlationId)),
+        };
+      },
+    })
+    .handler(async (event, context) => {
+      const invocation = of(context);
+      const { correlationId, telemetry, startedAtMs } = invocation;
+      const routeKey = event?.routeKey ?? '';
+      const route = Object.hasOwn(options.routes, routeKey) ? options.routes[routeKey] : undefined;
+      if (route === undefined) throw new Problem('not-found');
+      invocation.routeKey = routeKey;
+
+      const sessionId = parseSessionId(event.pathParameters?.['sessionId'] ?? '', options.sessionIdPrefix);
+      if (sessionId === undefined) throw new Problem('invalid-session-id');
+      const headers = headersOf(event);
+      const client = authenticate(headers, await options.clients());
+      invocation.admitted = { sessionId, client, route };
+      requireGrant(client, route.operation);
+      const body = route.body === 'json' ? readJsonBody(event, headers) : undefined;
+      const remainingMs = context.getRemainingTimeInMillis?.() ?? options.requestBudgetMs + LAMBDA_MARGIN_MS;
+      const answer = await route.handle({
+        sessionId,
+        client,
+        correlationId,
+        headers,
+        telemetry,
+        body,
+        query: event.queryStringParameters ?? {},
+        deadlineMs: startedAtMs + Math.min(options.requestBudgetMs, Math.max(0, remainingMs - LAMBDA_MARGIN_MS)),
+      });
+      return {
+        statusCode: answer.status,
+        headers: {
+          ...COMMON_HEADERS,
+          'content-type': 'application/json',
+          ...answer.headers,
+          'x-correlation-id': correlationId,
+        },
+        body: JSON.stringify(answer.body),
+      };
+    });
+}
+
+/** Answers hold a customer's data: nobody on the way keeps or sniffs them. */
+const COMMON_HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const;
+
+function observe(invocation: Invocation, response: HttpResult | null | undefined, clock: Clock): void {
+  const { telemetry, routeKey, startedAtMs } = invocation;
+  telemetry.log('info', 'request answered', {
+    routeKey,
+    status: response?.statusCode,
+    durationMs: Math.round(clock.now() - startedAtMs),
+  });
+  telemetry.flush();
+}
+
+function headersOf(event: HttpEvent | null | undefined): ReadonlyMap<string, string> {
+  const headers = new Map<string, string>();
+  for (const [name, value] of Object.entries(event?.headers ?? {})) {
+    if (typeof value === 'string') headers.set(name.toLowerCase(), value);
+  }
+  return headers;
+}
+
+/** Own failures keep their code; of others nothing is told to the outside. */
+function toProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  if (error instanceof StoreError) return new Problem(error.code, { headers: { 'retry-after': '1' }, cause: error });
+  if (error instanceof SecretError) return new Problem('misconfigured', { cause: error });
+  return new Problem('internal-error', { cause: error });
+}

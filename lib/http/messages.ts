@@ -1,0 +1,41 @@
+import type { SessionId } from '../context/sessionId.ts';
+import type { Telemetry } from '../operations/ports/telemetry.ts';
+import type { ClientGrant } from '../platform/secrets.ts';
+
+/** What API Gateway hands over (HTTP API, payload 2.0), as far as the bridge reads it. Anything may be missing. */
+export interface HttpEvent {
+  readonly routeKey?: string;
+  readonly headers?: Readonly<Record<string, string | undefined>>;
+  readonly pathParameters?: Readonly<Record<string, string | undefined>>;
+  readonly queryStringParameters?: Readonly<Record<string, string | undefined>>;
+  readonly body?: string | null;
+  readonly isBase64Encoded?: boolean;
+}
+
+export interface HttpResult {
+  readonly statusCode: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+/** A request that has been let in: its session id is checked, its client known, its body parsed. */
+export interface BridgeRequest {
+  readonly sessionId: SessionId;
+  readonly client: ClientGrant;
+  readonly correlationId: string;
+  /** Epoch milliseconds by which there must be an answer. */
+  readonly deadlineMs: number;
+  /** Lower-case names. */
+  readonly headers: ReadonlyMap<string, string>;
+  readonly query: Readonly<Record<string, string | undefined>>;
+  /** Strict JSON; `undefined` on routes without a body. */
+  readonly body: unknown;
+  readonly telemetry: Telemetry;
+}
+
+/** What a route answers. */
+export interface Answer {
+  readonly status: number;
+  readonly body: object;
+  readonly headers?: Readonly<Record<string, string>>;
+}

@@ -1,0 +1,75 @@
+import type { Violation } from '../context/violation.ts';
+
+/** Status and title of every problem code (SPEC 2, errors). `retryable`: the same request may succeed later. */
+const PROBLEMS = {
+  'malformed-json': { status: 400, title: 'The body is not JSON', retryable: false },
+  'duplicate-json-key': { status: 400, title: 'The body names a member twice', retryable: false },
+  'invalid-session-id': { status: 400, title: 'The session id is not valid', retryable: false },
+  'invalid-idempotency-key': { status: 400, title: 'The Idempotency-Key is not valid', retryable: false },
+  'invalid-query': { status: 400, title: 'The query is not valid', retryable: false },
+  unauthenticated: { status: 401, title: 'A valid API key is needed', retryable: false },
+  forbidden: { status: 403, title: 'The client may not do this', retryable: false },
+  'not-found': { status: 404, title: 'There is no such route', retryable: false },
+  'unknown-session': { status: 404, title: 'The session is not known', retryable: false },
+  'session-ended': { status: 410, title: 'The session does not exist upstream any more', retryable: false },
+  conflict: { status: 409, title: 'The session changed at the same time', retryable: true },
+  'operation-in-progress': { status: 409, title: 'The first request with this key is still running', retryable: true },
+  'payload-too-large': { status: 413, title: 'The request is too large', retryable: false },
+  'unsupported-media-type': { status: 415, title: 'The body must be application/json', retryable: false },
+  'validation-failed': { status: 422, title: 'The request is not valid', retryable: false },
+  'idempotency-mismatch': { status: 422, title: 'The Idempotency-Key was used for another request', retryable: false },
+  'expired-before-push': { status: 422, title: 'Every value expired before it could be pushed', retryable: false },
+  'session-busy': { status: 429, title: 'The session has too many changes waiting', retryable: true },
+  'internal-error': { status: 500, title: 'Something went wrong in the bridge', retryable: true },
+  misconfigured: { status: 500, title: 'The bridge is not configured', retryable: false },
+  'upstream-unauthorized': { status: 502, title: 'The upstream refused our credentials', retryable: false },
+  'upstream-forbidden': { status: 502, title: 'The upstream denied access', retryable: false },
+  'upstream-rejected': { status: 502, title: 'The upstream rejected the change', retryable: false },
+  'upstream-bad-response': { status: 502, title: 'The upstream gave an answer that makes no sense', retryable: true },
+  'store-unavailable': { status: 503, title: 'The store cannot be reached', retryable: true },
+  'upstream-unavailable': { status: 503, title: 'The upstream cannot be reached', retryable: true },
+  'store-timeout': { status: 504, title: 'The store did not answer in time', retryable: true },
+  'out-of-time': { status: 504, title: 'The request took too long', retryable: true },
+} as const;
+
+export type ProblemCode = keyof typeof PROBLEMS;
+
+export interface ProblemOptions {
+  /** One sentence about this occurrence. Names places and rules, never values or ids. */
+  readonly detail?: string;
+  readonly errors?: readonly Violation[];
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly cause?: unknown;
+}
+
+/** A request that is answered with `application/problem+json` (RFC 9457). */
+export class Problem extends Error {
+  readonly code: ProblemCode;
+  readonly status: number;
+  readonly options: ProblemOptions;
+
+  constructor(code: ProblemCode, options: ProblemOptions = {}) {
+    super(code, { cause: options.cause });
+    this.name = 'Problem';
+    this.code = code;
+    this.status = PROBLEMS[code].status;
+    this.options = options;
+  }
+
+  /** The body; `instance` names this occurrence and nothing else. */
+  toBody(correlationId: string): Record<string, unknown> {
+    const { status, title, retryable } = PROBLEMS[this.code];
+    const { detail, errors } = this.options;
+    return {
+      type: `urn:context-bridge:problem:${this.code}`,
+      title,
+      status,
+      detail: detail ?? `${title}.`,
+      instance: `urn:uuid:${crypto.randomUUID()}`,
+      code: this.code,
+      retryable,
+      correlationId,
+      ...(errors !== undefined && { errors }),
+    };
+  }
+}

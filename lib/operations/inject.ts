@@ -1,0 +1,61 @@
+import type { JsonObject } from '../context/json.ts';
+import type { SessionId } from '../context/sessionId.ts';
+import type { Variable } from '../context/variables.ts';
+import type { Vault } from '../platform/vault.ts';
+import { type LaneAnswer, runOperation } from './lane.ts';
+import type { Telemetry } from './ports/telemetry.ts';
+import type { LaneDeps } from './push.ts';
+
+export interface InjectDeps extends LaneDeps {
+  readonly vault: Vault;
+}
+
+export interface InjectCommand {
+  readonly sessionId: SessionId;
+  /** Name of the client; its idempotency keys are its own. */
+  readonly client: string;
+  readonly variables: readonly Variable[];
+  /** What the client asked for, before `ttlSeconds` was turned into a moment: a repeat must compare equal. */
+  readonly requested: JsonObject;
+  readonly crm?: JsonObject;
+  readonly idempotencyKey?: string;
+  readonly correlationId: string;
+  /** Epoch milliseconds. */
+  readonly deadlineMs: number;
+  readonly telemetry: Telemetry;
+}
+
+export type InjectAnswer =
+  | LaneAnswer
+  /** The request to the upstream would be larger than it takes; nothing changed. Bytes are UTF-8 bytes of its body. */
+  | { readonly kind: 'too-large'; readonly bytes: number; readonly maxBytes: number };
+
+/**
+ * Puts variables into a live session.
+ * @throws {StoreError} when the operation could not be recorded; nothing was sent then.
+ */
+export async function inject(deps: InjectDeps, command: InjectCommand): Promise<InjectAnswer> {
+  const { cognigy, clock, random, vault } = deps;
+  const bytes = cognigy.injectBytes(command.variables);
+  const maxBytes = cognigy.capabilities.injectMaxBytes;
+  if (bytes > maxBytes) return { kind: 'too-large', bytes, maxBytes };
+
+  const acceptedAtMs = clock.now();
+  const { client, idempotencyKey, variables, crm } = command;
+  return runOperation(deps, {
+    sessionId: command.sessionId,
+    deadlineMs: command.deadlineMs,
+    telemetry: command.telemetry,
+    operation: {
+      operationId: random.ulid(acceptedAtMs),
+      auditId: random.ulid(acceptedAtMs),
+      kind: 'inject',
+      acceptedAtMs,
+      client,
+      correlationId: command.correlationId,
+      fingerprint: vault.fingerprint(['inject', command.requested]),
+      payload: { variables, ...(crm !== undefined && { crm }) },
+      ...(idempotencyKey !== undefined && { idempotencyHash: vault.fingerprint(['key', client, idempotencyKey]) }),
+    },
+  });
+}

@@ -1,0 +1,193 @@
+import type { SessionId } from '../context/sessionId.ts';
+import type { PermitAnswer } from './ports/cognigy.ts';
+import type { Lane, Lease, NewOperation, Outcome, StoredMirror } from './ports/sessionStore.ts';
+import { StoreError } from './ports/sessionStore.ts';
+import type { Telemetry } from './ports/telemetry.ts';
+import { type LaneDeps, pushLane } from './push.ts';
+
+export interface LaneCommand {
+  readonly sessionId: SessionId;
+  readonly operation: NewOperation;
+  /** Epoch milliseconds by which there must be an answer. */
+  readonly deadlineMs: number;
+  readonly telemetry: Telemetry;
+}
+
+/** What a client can be told about its operation. */
+export type LaneAnswer =
+  | { readonly kind: 'settled'; readonly outcome: Outcome; readonly replayed: boolean }
+  /** Durable, and pushed later by the schedule. */
+  | {
+      readonly kind: 'pending';
+      readonly operationId: string;
+      readonly auditId: string;
+      readonly version: number;
+      readonly replayed: boolean;
+    }
+  /** The session's journal is full. */
+  | { readonly kind: 'busy'; readonly retryAfterSeconds: number }
+  /** The idempotency key was used before, for something else. */
+  | { readonly kind: 'mismatch' }
+  /** The idempotency key's first operation is still under way, and the deadline is near. */
+  | { readonly kind: 'in-progress' };
+
+/** A lease outlives its holder's deadline by this, for the settle. After it, others take over. */
+const LEASE_MARGIN_MS = 1_500;
+/** Without the lease: first look at the lane after this (jittered), then growing up to the cap. */
+const POLL_BASE_MS = 20;
+const POLL_CAP_MS = 250;
+/** No new push is begun this near to the deadline. */
+const TOO_LATE_MS = 100;
+
+/**
+ * Takes one operation through its session's lane: commit, push, settle (DESIGN section 2).
+ *
+ * ```text
+ *   commit ─┬─ holds the lease ──▶ push ▶ settle ──────────────▶ answer
+ *           └─ somebody else does ─▶ wait for its settle ───────▶ the same answer
+ *                                     └─ it died ─▶ take over ─▶ push ▶ settle
+ * ```
+ * @throws {StoreError} when the operation could not be committed; nothing was sent then.
+ */
+export async function runOperation(deps: LaneDeps, command: LaneCommand): Promise<LaneAnswer> {
+  const { store, cognigy } = deps;
+  const { sessionId, operation, deadlineMs } = command;
+  const lease = newLease(deps, deadlineMs);
+  const permit = cognigy.prepare({ deadlineMs, mayWait: false });
+  const newest = store.readNewestMirror({ sessionId }).catch(() => undefined);
+  const giveBack = () => permit.then((answer) => (answer.granted ? answer.permit.release() : undefined));
+
+  const committed = await store
+    .commit({ sessionId, operation, lease, dueAtMs: lease.untilMs })
+    .catch(async (error: unknown) => {
+      await giveBack();
+      throw error;
+    });
+  if (committed.kind === 'committed' && committed.holdsLease) {
+    const { lane, version } = committed;
+    return pushOwn(deps, command, { lane, lease, version, newest: await newest, permit: await permit });
+  }
+  await giveBack();
+  if (committed.kind === 'committed') return awaitDurably(deps, command, committed.version, false);
+  if (committed.kind === 'repeated') return repeat(deps, command);
+  return { kind: 'busy', retryAfterSeconds: 1 };
+}
+
+function newLease({ clock, random }: LaneDeps, deadlineMs: number): Lease {
+  return { fence: random.ulid(clock.now()), untilMs: deadlineMs + LEASE_MARGIN_MS };
+}
+
+async function pushOwn(
+  deps: LaneDeps,
+  command: LaneCommand,
+  held: {
+    readonly lane: Lane;
+    readonly lease: Lease;
+    readonly version: number;
+    readonly newest?: StoredMirror | undefined;
+    readonly permit?: PermitAnswer;
+  },
+): Promise<LaneAnswer> {
+  const { operation, deadlineMs, telemetry } = command;
+  const { version, ...lane } = held;
+  try {
+    const report = await pushLane(deps, {
+      ...lane,
+      deadlineMs,
+      telemetry,
+      correlationId: operation.correlationId,
+      ownOperationId: operation.operationId,
+    });
+    const outcome = report.outcomes.get(operation.operationId);
+    if (!report.settled) return awaitDurably(deps, command, version, false);
+    if (outcome !== undefined) return { kind: 'settled', outcome, replayed: false };
+  } catch (error) {
+    // The operation is in the journal, whatever else went wrong: the schedule will finish it.
+    telemetry.log('error', 'push was cut short', {}, error);
+    telemetry.count('OperationPending');
+  }
+  return pending(operation, version);
+}
+
+function pending(
+  { operationId, auditId }: Pick<NewOperation, 'operationId' | 'auditId'>,
+  version: number,
+  replayed = false,
+): LaneAnswer {
+  return { kind: 'pending', operationId, auditId, version, replayed };
+}
+
+/** As {@link awaitOutcome}; a store that fails meanwhile changes nothing about an operation that it has taken. */
+async function awaitDurably(
+  deps: LaneDeps,
+  command: LaneCommand,
+  version: number,
+  replayed: boolean,
+): Promise<LaneAnswer> {
+  try {
+    return await awaitOutcome(deps, command, version, replayed);
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    command.telemetry.log('error', 'waiting was cut short', {}, error);
+    return pending(command.operation, version, replayed);
+  }
+}
+
+/**
+ * Waits until somebody else has settled `version`, takes over where that somebody has died, and gives up at the deadline:
+ * the operation is durable all the same.
+ */
+async function awaitOutcome(
+  deps: LaneDeps,
+  command: LaneCommand,
+  version: number,
+  replayed: boolean,
+): Promise<LaneAnswer> {
+  const { store, clock, random } = deps;
+  const { sessionId, operation, deadlineMs, telemetry } = command;
+  const outcomeId = operation.idempotencyHash ?? operation.operationId;
+  for (let pauseMs = POLL_BASE_MS; ; pauseMs = Math.min(POLL_CAP_MS, pauseMs * 1.5)) {
+    const nowMs = clock.now();
+    if (nowMs >= deadlineMs - TOO_LATE_MS) break;
+    await clock.sleep(Math.min(pauseMs * (0.5 + random.next()), deadlineMs - TOO_LATE_MS - nowMs));
+    const lane = await store.readLane({ sessionId });
+    if (lane === undefined) throw new StoreError('store-unavailable');
+    if (version <= lane.confirmedVersion || lane.endedVersions.has(version)) {
+      const prior = await store.findOutcome({ sessionId }, outcomeId);
+      if (prior.kind === 'settled') return { kind: 'settled', outcome: prior.outcome, replayed };
+      if (prior.kind === 'unknown') break;
+    } else if (version <= lane.deferredVersion) {
+      break;
+    } else if (lane.lease === undefined || lane.lease.untilMs <= clock.now()) {
+      const lease = newLease(deps, deadlineMs);
+      const taken = await store.takeLease({ sessionId }, lease, clock.now());
+      if (taken === undefined) continue;
+      telemetry.log('info', 'lease taken', { expired: lane.lease !== undefined });
+      const answer = await pushOwn(deps, command, { lane: taken, lease, version });
+      return replayed && 'replayed' in answer ? { ...answer, replayed } : answer;
+    }
+  }
+  return pending(operation, version, replayed);
+}
+
+/** A repeated idempotency key: the first answer again, or the same wait as the first request's. */
+async function repeat(deps: LaneDeps, command: LaneCommand): Promise<LaneAnswer> {
+  const { operation, sessionId } = command;
+  const outcomeId = operation.idempotencyHash ?? operation.operationId;
+  const prior = await deps.store.findOutcome({ sessionId }, outcomeId);
+  switch (prior.kind) {
+    case 'unknown':
+      // Its key was given free, or its answer archived, between our two reads.
+      return { kind: 'in-progress' };
+    case 'settled':
+      if (prior.fingerprint !== operation.fingerprint) return { kind: 'mismatch' };
+      return { kind: 'settled', outcome: prior.outcome, replayed: true };
+    case 'running': {
+      const { entry } = prior;
+      if (entry.fingerprint !== operation.fingerprint) return { kind: 'mismatch' };
+      const { operationId, auditId } = entry;
+      const joined: LaneCommand = { ...command, operation: { ...operation, operationId, auditId } };
+      return awaitDurably(deps, joined, entry.version, true);
+    }
+  }
+}

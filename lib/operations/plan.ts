@@ -1,0 +1,85 @@
+import { isExpired } from '../context/expiry.ts';
+import { type Change, type Mirror, putVariables } from '../context/mirror.ts';
+import { type Variable, variableId } from '../context/variables.ts';
+import type { InjectPayload, JournalEntry } from './ports/sessionStore.ts';
+
+/** A journaled operation with its payload at hand. */
+export interface LoadedOperation {
+  readonly entry: JournalEntry;
+  readonly payload: InjectPayload;
+}
+
+/** Operations of one session that leave as one upstream request. */
+export interface Batch {
+  readonly operations: readonly LoadedOperation[];
+  /** Absolute values; where operations set the same variable, the last in commit order. */
+  readonly variables: readonly Variable[];
+}
+
+export interface Plan {
+  readonly batches: readonly Batch[];
+  /** Operations of which nothing is left to push. */
+  readonly expired: readonly LoadedOperation[];
+}
+
+/**
+ * Decides what is sent: values that have expired meanwhile are dropped *before* being pushed (SCENARIOS 24), and operations
+ * leave together as long as their request stays within `maxBytes`, in commit order.
+ */
+export function planPush(
+  operations: readonly LoadedOperation[],
+  nowMs: number,
+  limits: { readonly maxBytes: number; readonly bytesOf: (variables: readonly Variable[]) => number },
+): Plan {
+  const batches: Batch[] = [];
+  const expired: LoadedOperation[] = [];
+  let open: { operations: LoadedOperation[]; variables: Map<string, Variable> } | undefined;
+  const close = () => {
+    if (open !== undefined) batches.push({ operations: open.operations, variables: [...open.variables.values()] });
+  };
+  for (const operation of operations) {
+    const live = operation.payload.variables.filter((variable) => !isExpired(variable, nowMs));
+    if (live.length === 0) {
+      expired.push(operation);
+      continue;
+    }
+    const own = new Map(live.map((variable) => [variableId(variable), variable]));
+    const united = new Map([...(open?.variables ?? []), ...own]);
+    if (open !== undefined && limits.bytesOf([...united.values()]) <= limits.maxBytes) {
+      open.operations.push(operation);
+      open.variables = united;
+    } else {
+      close();
+      open = { operations: [operation], variables: own };
+    }
+  }
+  close();
+  return { batches, expired };
+}
+
+/** One batch for each operation, for when the upstream refuses what they say together. */
+export function splitBatch(batch: Batch, nowMs: number): Batch[] {
+  return batch.operations.map((operation) => ({
+    operations: [operation],
+    variables: operation.payload.variables.filter((variable) => !isExpired(variable, nowMs)),
+  }));
+}
+
+export interface Applied {
+  readonly mirror: Mirror;
+  /** What each operation changes, by its id. */
+  readonly changes: ReadonlyMap<string, readonly Change[]>;
+}
+
+/** The mirror after `operations`, in commit order. */
+export function applyOperations(mirror: Mirror, operations: readonly LoadedOperation[], nowMs: number): Applied {
+  let next = mirror;
+  const changes = new Map<string, readonly Change[]>();
+  for (const { entry, payload } of operations) {
+    const live = payload.variables.filter((variable) => !isExpired(variable, nowMs));
+    const put = putVariables(next, live, { version: entry.version, atMs: nowMs, source: entry.client });
+    next = put.mirror;
+    changes.set(entry.operationId, put.changes);
+  }
+  return { mirror: next, changes };
+}

@@ -1,0 +1,104 @@
+import type { JsonObject } from '../../context/json.ts';
+import type { Variable } from '../../context/variables.ts';
+
+/** What a dialect can do. Use cases ask for these and never for a dialect's name (SPEC 3). */
+export interface CognigyCapabilities {
+  /** The live context can be read back. */
+  readonly canRead: boolean;
+  /** Reads and writes carry a version (ETag). */
+  readonly hasVersion: boolean;
+  /** A write touches only the variables it names. */
+  readonly mergesServerSide: boolean;
+  /** A single variable can be removed. */
+  readonly canUnset: boolean;
+  /** Largest body of one inject request, in UTF-8 bytes of the JSON sent. */
+  readonly injectMaxBytes: number;
+}
+
+/** One permit of the shared upstream budget: good for exactly one request. */
+export interface Permit {
+  /** Gives the permit back when nothing was sent with it. Never throws. */
+  release(): Promise<void>;
+  /** Epoch milliseconds until which the permit may be used; later it has lapsed and another one is needed. Absent = for ever. */
+  readonly usableUntilMs?: number;
+}
+
+export type PermitAnswer =
+  | { readonly granted: true; readonly permit: Permit }
+  /** No permit fits before the deadline; the next chance is at `retryAtMs` (epoch milliseconds). */
+  | { readonly granted: false; readonly retryAtMs: number };
+
+/** Clients and the bot's webhooks (`interactive`) go before the schedule (DESIGN 3). */
+export type Priority = 'interactive' | 'scheduled';
+
+/** What every upstream call needs to know about its caller. */
+export interface UpstreamCall {
+  /** Epoch milliseconds after which nothing is sent any more and what is under way is given up. */
+  readonly deadlineMs: number;
+  readonly correlationId: string;
+  /** `interactive` unless told otherwise. */
+  readonly priority?: Priority;
+  /** A permit asked for earlier (beside the commit), used for the first request. */
+  readonly firstPermit?: Promise<PermitAnswer>;
+}
+
+export interface InjectRequest {
+  /** The session's raw id, as the upstream knows it. */
+  readonly sessionId: string;
+  /** Absolute values, so that sending them again is harmless. */
+  readonly variables: readonly Variable[];
+}
+
+/** Why the upstream could not take a request now. The operation stays pending. */
+export type UnavailableReason = 'throttled' | 'down' | 'timeout' | 'deadline' | 'budget';
+
+/** An answer that ends an operation: it is not a failure of the transport, so it is not retried. */
+export type RefusalCode =
+  | 'session-ended'
+  | 'conflict'
+  | 'upstream-unauthorized'
+  | 'upstream-forbidden'
+  | 'upstream-rejected'
+  | 'upstream-bad-response'
+  /** The token endpoint cannot be reached and no valid token is held: nothing was sent (SCENARIOS 19). */
+  | 'upstream-unavailable';
+
+interface Sent {
+  /** Requests made to the surface (token requests are not counted). */
+  readonly attempts: number;
+  /** HTTP status of the last answer, where there was one. */
+  readonly upstreamStatus?: number;
+}
+
+export type InjectResult =
+  | (Sent & { readonly kind: 'confirmed'; readonly result: JsonObject })
+  | (Sent & {
+      readonly kind: 'unavailable';
+      readonly reason: UnavailableReason;
+      /** Not before this moment (epoch milliseconds), where the upstream or the budget said so. */
+      readonly retryAtMs?: number;
+      /** True when a request may have been applied although no answer came. */
+      readonly outcomeUnknown: boolean;
+    })
+  | (Sent & { readonly kind: 'refused'; readonly code: RefusalCode; readonly paths?: readonly string[] });
+
+/** The Cognigy tenant as the use cases see it. */
+export interface CognigyPort {
+  readonly capabilities: CognigyCapabilities;
+  /** Bytes of the request body that {@link inject} would send, exactly. */
+  injectBytes(variables: readonly Variable[]): number;
+  /** Puts variables into the live session: one request unless the upstream asks for more (409, 401, 5xx). Never throws for an upstream's answer. */
+  inject(request: InjectRequest, call: UpstreamCall): Promise<InjectResult>;
+  /**
+   * Asks for a token and a permit ahead of the request, so that both overlap with the commit. Never rejects.
+   *
+   * Whoever does not know yet whether it will send anything must not wait (`mayWait: false`): it gets a permit only if one is free
+   * right now, so that nobody queues in front of those who do send. Not granted with a `retryAtMs` before the deadline decides nothing
+   * then; {@link inject} queues for its own. Release what is not used.
+   */
+  prepare(call: {
+    readonly deadlineMs: number;
+    readonly mayWait: boolean;
+    readonly priority?: Priority;
+  }): Promise<PermitAnswer>;
+}

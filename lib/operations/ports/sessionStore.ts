@@ -1,0 +1,266 @@
+import type { ChainEntry } from '../../context/auditChain.ts';
+import type { JsonObject } from '../../context/json.ts';
+import type { Mirror } from '../../context/mirror.ts';
+import type { SessionId } from '../../context/sessionId.ts';
+import type { Scope, Variable } from '../../context/variables.ts';
+import type { RefusalCode } from './cognigy.ts';
+
+/** The store could not do its work; nothing is known to have been written. Answered as 503 or 504 (SPEC 2). */
+export class StoreError extends Error {
+  readonly code: 'store-unavailable' | 'store-timeout';
+
+  constructor(code: 'store-unavailable' | 'store-timeout', cause?: unknown) {
+    super(code === 'store-timeout' ? 'the store did not answer in time' : 'the store could not be reached', { cause });
+    this.name = 'StoreError';
+    this.code = code;
+  }
+}
+
+/** What `inject` journals: enough to push it later without the client. */
+export interface InjectPayload {
+  readonly variables: readonly Variable[];
+  /** Free-form data for the outbound event. */
+  readonly crm?: JsonObject;
+}
+
+/** How an operation ended: what its client is told, now and whenever it asks again with the same idempotency key. */
+export type Outcome =
+  | {
+      readonly kind: 'confirmed';
+      readonly operationId: string;
+      readonly auditId: string;
+      readonly version: number;
+      readonly variablesInjected: number;
+      /** Milliseconds from acceptance to confirmation. */
+      readonly latencyMs: number;
+      /** The upstream's answer. */
+      readonly result: JsonObject;
+    }
+  | {
+      readonly kind: 'refused';
+      readonly operationId: string;
+      readonly auditId: string;
+      readonly code: OutcomeCode;
+      /** JSON Pointers of what is in dispute. */
+      readonly paths?: readonly string[];
+    };
+
+/** Why an accepted operation came to nothing. */
+export type OutcomeCode =
+  | RefusalCode
+  /** Every value had expired before it could be pushed. */
+  | 'expired-before-push';
+
+/** An operation before the lane has given it its version. */
+export interface NewOperation {
+  readonly operationId: string;
+  readonly auditId: string;
+  readonly kind: 'inject';
+  readonly acceptedAtMs: number;
+  /** Name of the client that asked for it. */
+  readonly client: string;
+  readonly correlationId: string;
+  /** Present when the client sent an idempotency key: its keyed hash, bound to the client. */
+  readonly idempotencyHash?: string;
+  /** Keyed hash of kind and canonical body: two requests are the same iff these are. */
+  readonly fingerprint: string;
+  readonly payload: InjectPayload;
+}
+
+/** An operation in the lane's journal: accepted, in commit order, not yet settled. */
+export interface JournalEntry extends Omit<NewOperation, 'payload'> {
+  readonly version: number;
+  /** Loads what is to be pushed (from the lane itself, or from its own items where it is large). */
+  readonly payload: () => Promise<InjectPayload>;
+}
+
+/** Exclusive right to push and settle a lane until `untilMs`. `fence` is unique, so a late settle by an old holder fails. */
+export interface Lease {
+  readonly fence: string;
+  readonly untilMs: number;
+}
+
+/** What the audit trail says about one attempt (SPEC 6). Stored sealed. */
+export interface AuditPayload {
+  readonly auditId: string;
+  readonly operation: 'inject';
+  readonly client: string;
+  readonly correlationId: string;
+  readonly outcome: 'confirmed' | 'pending' | 'refused' | 'failed';
+  /** Problem code, where the outcome is not `confirmed`. */
+  readonly code?: string;
+  /** What changed; where the outcome is not `confirmed`, what was to change. */
+  readonly changes: readonly AuditChange[];
+  /** Variables that had expired before they could be pushed. */
+  readonly expired?: readonly { readonly path: string; readonly scope: Scope }[];
+  /** Absent for a request that was refused before it became an operation. */
+  readonly versionBefore?: number;
+  readonly versionAfter?: number;
+  /** JSON Pointers into a request that was refused before it became an operation. */
+  readonly pointers?: readonly string[];
+  readonly upstreamStatus?: number;
+  readonly attempts: number;
+  readonly latencyMs: number;
+}
+
+export interface AuditChange {
+  readonly path: string;
+  readonly scope: Scope;
+  readonly before: string | null;
+  readonly after: string | null;
+  /** Only where the tenant asked for values in the audit trail (`AUDIT_VALUES`). */
+  readonly value?: unknown;
+}
+
+/** An audit entry that is to be linked into the chain by the next settle. */
+export interface NewAuditEntry {
+  readonly operationId: string;
+  readonly atMs: number;
+  readonly payload: AuditPayload;
+}
+
+/** A settled operation's answer, kept until the idempotency window is over. */
+export interface NewAnswer {
+  /** Idempotency hash, or the operation's id where there is none. */
+  readonly outcomeId: string;
+  readonly fingerprint: string;
+  readonly outcome: Outcome;
+}
+
+/** One session's lane as read at one moment. */
+export interface Lane {
+  readonly version: number;
+  /** Every operation up to this version is settled. */
+  readonly confirmedVersion: number;
+  readonly journal: readonly JournalEntry[];
+  /** Versions beyond `confirmedVersion` that are settled all the same. */
+  readonly endedVersions: ReadonlySet<number>;
+  readonly lease?: Lease;
+  /** Points to the current mirror; absent before the first confirmed operation. */
+  readonly stateRef?: string;
+  /** Epoch milliseconds after which the session counts as gone. */
+  readonly idleUntilMs: number;
+  /** How often in a row a push has been put off. */
+  readonly deferrals: number;
+  /** Operations up to this version have been told they are pending. */
+  readonly deferredVersion: number;
+  /** The upstream's id, unsealed. */
+  readonly sessionId: SessionId;
+  /** True when the lane holds settled work that is not archived yet. */
+  readonly hasOutbox: boolean;
+  /** True when requests were refused that are not in the audit chain yet; the next settle links them. */
+  readonly hasRefusals: boolean;
+}
+
+export type CommitResult =
+  | { readonly kind: 'committed'; readonly lane: Lane; readonly version: number; readonly holdsLease: boolean }
+  /** The idempotency key has been used before. */
+  | { readonly kind: 'repeated' }
+  /** The journal is full. */
+  | { readonly kind: 'busy' };
+
+export type PriorOutcome =
+  | { readonly kind: 'running'; readonly entry: JournalEntry }
+  | { readonly kind: 'settled'; readonly fingerprint: string; readonly outcome: Outcome }
+  | { readonly kind: 'unknown' };
+
+export interface Settlement {
+  readonly fence: string;
+  readonly nowMs: number;
+  /** True when {@link SessionStore.archive} has written the lane's outbox; otherwise the lane goes on carrying it. */
+  readonly outboxArchived: boolean;
+  /** How many entries leave the front of the journal. */
+  readonly settledPrefix: number;
+  /** Every operation up to this version is settled now. */
+  readonly confirmedVersion: number;
+  /** Versions behind the prefix that are settled although an older one is not. */
+  readonly endedVersions: readonly number[];
+  /** Audit entries to link, in this order. */
+  readonly audit: readonly NewAuditEntry[];
+  readonly answers: readonly NewAnswer[];
+  /** Idempotency hashes that may be used again: their operation failed without any effect. */
+  readonly releasedKeys: readonly string[];
+  /** The new mirror (from {@link SessionStore.writeMirror}), where one was confirmed. */
+  readonly stateRef?: string;
+  /** New end of the idle period, epoch milliseconds; unchanged where absent. */
+  readonly idleUntilMs?: number;
+  readonly deferrals: number;
+  readonly deferredVersion: number;
+  /** When the schedule should look at the lane again, epoch milliseconds. Absent = when nothing is left to do. */
+  readonly dueAtMs?: number;
+}
+
+/** `moved-on`: nothing was left to do when the lane was read, but something is now; settle again with a `dueAtMs`. */
+export type SettleResult = 'settled' | 'fenced' | 'moved-on';
+
+/**
+ * Everything the bridge keeps about sessions. One item per session (the lane) serialises; all else is immutable.
+ * Every method may throw {@link StoreError}.
+ */
+export interface SessionStore {
+  /** Appends an operation to the lane: one conditional write that never conflicts with other writers (DESIGN: commit). */
+  commit(command: {
+    readonly sessionId: SessionId;
+    readonly operation: NewOperation;
+    readonly lease: Lease;
+    readonly dueAtMs: number;
+  }): Promise<CommitResult>;
+  /** The lane as it is now (consistent read). */
+  readLane(session: SessionKey): Promise<Lane | undefined>;
+  /** Takes the lease where it is free or past its time. */
+  takeLease(session: SessionKey, lease: Lease, nowMs: number): Promise<Lane | undefined>;
+  /** Settles what the holder of the lease has pushed. `fenced` when the lease has gone to somebody else (DESIGN: settle). */
+  settle(lane: Lane, settlement: Settlement): Promise<SettleResult>;
+  /** Writes settled work of the lane to its own items, so that the next settle may drop it. */
+  archive(lane: Lane): Promise<void>;
+  /** Notes a refused request for the audit trail without touching version or mirror. */
+  noteRefusal(session: SessionId, refusal: NewAuditEntry, dueAtMs: number): Promise<void>;
+  /** How an operation ended, by its idempotency hash or its id. */
+  findOutcome(session: SessionKey, outcomeId: string): Promise<PriorOutcome>;
+
+  /** The newest mirror that was written, perhaps not the current one: to be read beside the commit. */
+  readNewestMirror(session: SessionKey): Promise<StoredMirror | undefined>;
+  /** The mirror that `stateRef` points to. */
+  readMirror(session: SessionKey, stateRef: string): Promise<StoredMirror | undefined>;
+  /** Writes one immutable version of the mirror, which nobody sees until a settle points to it. */
+  writeMirror(
+    session: SessionKey,
+    mirror: Mirror,
+    options: { readonly fence: string; readonly keepUntilMs: number },
+  ): Promise<string>;
+  /** Fetches the values that a mirror holds by reference. */
+  loadValues(session: SessionKey, mirror: Mirror): Promise<Mirror>;
+
+  /** Audit entries, newest first, with the verdict on the whole chain. */
+  readAudit(session: SessionKey, query: AuditQuery): Promise<AuditPage | undefined>;
+  /** Sessions of one shard that are due, oldest first. */
+  listDue(shard: number, query: { readonly nowMs: number; readonly limit: number }): Promise<SessionKey[]>;
+}
+
+/** A session by its stored key (a keyed hash), or by its id. */
+export type SessionKey = { readonly sessionId: SessionId } | { readonly key: string };
+
+export interface StoredMirror {
+  readonly stateRef: string;
+  readonly mirror: Mirror;
+}
+
+export interface AuditQuery {
+  readonly nowMs: number;
+  readonly limit: number;
+  /** Entries older than this sequence number. */
+  readonly beforeSeq?: number;
+  readonly operationId?: string;
+}
+
+export interface AuditRecord extends ChainEntry {
+  /** Absent when the means to read it are gone (after an erase). */
+  readonly payload?: AuditPayload;
+}
+
+export interface AuditPage {
+  readonly records: readonly AuditRecord[];
+  /** Sequence number to go on before, where there is more. */
+  readonly nextBeforeSeq?: number;
+  readonly chain: { readonly valid: boolean; readonly brokenAt: number | null };
+}

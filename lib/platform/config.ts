@@ -1,0 +1,141 @@
+import * as z from 'zod';
+
+/** The environment is incomplete or contradicts itself. Names variables, never their values (SCENARIOS 46). */
+export class ConfigError extends Error {
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[], cause?: unknown) {
+    super(`the configuration is not complete: ${problems.join('; ')}`, { cause });
+    this.name = 'ConfigError';
+    this.problems = problems;
+  }
+}
+
+const wholeNumber = (fallback: number, min: number, max: number) =>
+  z.coerce
+    .number(`must be a whole number from ${min} to ${max}`)
+    .int(`must be a whole number from ${min} to ${max}`)
+    .min(min, `must be at least ${min}`)
+    .max(max, `must be at most ${max}`)
+    .default(fallback);
+
+const flag = z
+  .enum(['true', 'false'], 'must be true or false')
+  .default('false')
+  .transform((text) => text === 'true');
+
+const required = z.string('is missing').min(1, 'is missing');
+
+const environment = z.object({
+  TABLE_NAME: required,
+  BRIDGE_SECRET_ID: required,
+  COGNIGY_BASE_URL: required.pipe(z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' })),
+  COGNIGY_DIALECT: z.enum(['session-api'], 'must be session-api').default('session-api'),
+  ALLOW_INSECURE_UPSTREAM: flag,
+  UPSTREAM_RATE_PER_MINUTE: wholeNumber(100, 1, 1_000_000),
+  UPSTREAM_BURST: wholeNumber(0, 0, 1_000_000),
+  UPSTREAM_MAX_CONCURRENT: wholeNumber(5, 1, 1_000),
+  UPSTREAM_TIMEOUT_MS: wholeNumber(4_000, 50, 60_000),
+  REQUEST_BUDGET_MS: wholeNumber(8_000, 100, 29_000),
+  SESSION_TTL_SECONDS: wholeNumber(3_600, 1, 604_800),
+  SESSION_ID_PREFIX: z.string().max(64, 'must have at most 64 characters').default(''),
+  AUDIT_RETENTION_DAYS: wholeNumber(90, 1, 3_650),
+  AUDIT_VALUES: flag,
+  CONTEXT_MAX_BYTES: wholeNumber(95_000, 1_000, 1_048_576),
+  CONTEXT_SCHEMA_FILE: z.string().min(1, 'must not be empty').optional(),
+  DUE_SHARDS: wholeNumber(16, 1, 256),
+  AWS_REGION: z.string().min(1).default('eu-central-1'),
+  AWS_ACCESS_KEY_ID: required,
+  AWS_SECRET_ACCESS_KEY: required,
+  AWS_SESSION_TOKEN: z.string().optional(),
+});
+
+/** Everything that is set from outside. Read once, at start; missing or contradictory settings stop the start. */
+export interface Config {
+  readonly tableName: string;
+  readonly secretId: string;
+  readonly cognigyBaseUrl: string;
+  readonly upstream: {
+    readonly ratePerMinute: number;
+    /** Requests that may leave at once; `undefined` = follows the rate. */
+    readonly burst?: number;
+    readonly maxConcurrent: number;
+    /** Longest wait for one answer. */
+    readonly timeoutMs: number;
+  };
+  /** How long a client is kept waiting before its operation is left to the schedule. */
+  readonly requestBudgetMs: number;
+  readonly sessionTtlMs: number;
+  readonly sessionIdPrefix: string;
+  readonly auditRetentionMs: number;
+  readonly auditValues: boolean;
+  readonly contextMaxBytes: number;
+  readonly contextSchemaFile?: string;
+  readonly dueShards: number;
+  readonly aws: {
+    readonly region: string;
+    readonly credentials: {
+      readonly accessKeyId: string;
+      readonly secretAccessKey: string;
+      readonly sessionToken?: string;
+    };
+  };
+}
+
+/**
+ * Reads the configuration. The only reader of `process.env`.
+ * @throws {ConfigError} naming every variable that is missing or contradicts another.
+ */
+export function readConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
+  // An empty variable is how a deployment says "not set".
+  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
+  const parsed = environment.safeParse(set);
+  if (!parsed.success) {
+    throw new ConfigError(parsed.error.issues.map(({ path, message }) => `${path.join('.')} ${message}`));
+  }
+  const values = parsed.data;
+  const problems = contradictions(values);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return {
+    tableName: values.TABLE_NAME,
+    secretId: values.BRIDGE_SECRET_ID,
+    cognigyBaseUrl: values.COGNIGY_BASE_URL.replace(/\/+$/, ''),
+    upstream: {
+      ratePerMinute: values.UPSTREAM_RATE_PER_MINUTE,
+      maxConcurrent: values.UPSTREAM_MAX_CONCURRENT,
+      timeoutMs: values.UPSTREAM_TIMEOUT_MS,
+      ...(values.UPSTREAM_BURST > 0 && { burst: values.UPSTREAM_BURST }),
+    },
+    requestBudgetMs: values.REQUEST_BUDGET_MS,
+    sessionTtlMs: values.SESSION_TTL_SECONDS * 1_000,
+    sessionIdPrefix: values.SESSION_ID_PREFIX,
+    auditRetentionMs: values.AUDIT_RETENTION_DAYS * 86_400_000,
+    auditValues: values.AUDIT_VALUES,
+    contextMaxBytes: values.CONTEXT_MAX_BYTES,
+    dueShards: values.DUE_SHARDS,
+    aws: {
+      region: values.AWS_REGION,
+      credentials: {
+        accessKeyId: values.AWS_ACCESS_KEY_ID,
+        secretAccessKey: values.AWS_SECRET_ACCESS_KEY,
+        ...(values.AWS_SESSION_TOKEN !== undefined && { sessionToken: values.AWS_SESSION_TOKEN }),
+      },
+    },
+    ...(values.CONTEXT_SCHEMA_FILE !== undefined && { contextSchemaFile: values.CONTEXT_SCHEMA_FILE }),
+  };
+}
+
+function contradictions(values: z.infer<typeof environment>): string[] {
+  const problems: string[] = [];
+  const { protocol, hostname, username, password, search, hash } = new URL(values.COGNIGY_BASE_URL);
+  const isLoopback = hostname === 'localhost' || hostname === '[::1]' || /^127\./.test(hostname);
+  if (protocol === 'http:' && !isLoopback && !values.ALLOW_INSECURE_UPSTREAM) {
+    problems.push('COGNIGY_BASE_URL must use https (ALLOW_INSECURE_UPSTREAM=true permits http)');
+  }
+  if (username !== '' || password !== '') problems.push('COGNIGY_BASE_URL must not hold credentials');
+  if (search !== '' || hash !== '') problems.push('COGNIGY_BASE_URL must have neither query nor fragment');
+  if (values.UPSTREAM_BURST > 0 && values.UPSTREAM_BURST >= Math.max(2, values.UPSTREAM_RATE_PER_MINUTE)) {
+    problems.push('UPSTREAM_BURST must be smaller than UPSTREAM_RATE_PER_MINUTE');
+  }
+  return problems;
+}

@@ -1,0 +1,135 @@
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import type { HttpHandlerOptions } from '../http/handler.ts';
+import type { LaneDeps } from '../operations/push.ts';
+import { DynamoSessionStore } from '../store/dynamoSessionStore.ts';
+import { DynamoRateStore } from '../store/rateStore.ts';
+import { Table } from '../store/table.ts';
+import { DynamoTokenStore } from '../store/tokenStore.ts';
+import { Governor } from '../upstream/governor.ts';
+import { createSessionApi } from '../upstream/session-api/index.ts';
+import { type Clock, systemClock } from './clock.ts';
+import { type Config, readConfig } from './config.ts';
+import { createRandom, type Random } from './random.ts';
+import { type BridgeSecrets, SecretSource } from './secrets.ts';
+import { TelemetryFactory } from './telemetry.ts';
+import { Vault } from './vault.ts';
+
+/** Answers quickly or fails quickly: a client waits behind every request to the table (SCENARIOS 45). */
+const STORE_TIMEOUTS = { connectionTimeout: 1_000, requestTimeout: 2_500, throwOnRequestTimeout: true } as const;
+const STORE_ATTEMPTS = 3;
+
+/** One process's bridge: configuration, clients and caches. No state of any one invocation. */
+export interface Bridge<Services> {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly telemetry: TelemetryFactory;
+  /**
+   * The services under the current secret.
+   * @throws {SecretError} when the secret is missing or incomplete: nothing works then, by intention.
+   */
+  services(): Promise<Services>;
+  /** What every HTTP function's chain is made of. */
+  readonly http: Omit<HttpHandlerOptions, 'routes'>;
+}
+
+/** What a {@link Wire} can build on. */
+export interface Parts {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly table: Table;
+  readonly secrets: BridgeSecrets;
+  readonly vault: Vault;
+}
+
+/** Builds a function's services; called once for each version of the secret. A function bundles only what its wire names. */
+export type Wire<Services> = (parts: Parts) => Services;
+
+/** Services of functions that only read. */
+export const wireReads = ({ config, clock, table, vault }: Parts) => ({
+  clock,
+  store: new DynamoSessionStore(table, vault, {
+    dueShards: config.dueShards,
+    auditRetentionMs: config.auditRetentionMs,
+  }),
+});
+
+/** Services of functions that change sessions. */
+export const wireLane = (parts: Parts): LaneDeps & { readonly vault: Vault } => {
+  const { config, clock, random, table, secrets, vault } = parts;
+  const { clientId, clientSecret, tenantId } = secrets;
+  const { ratePerMinute, burst, maxConcurrent, timeoutMs } = config.upstream;
+  const tenant = `${config.cognigyBaseUrl}|${tenantId ?? ''}`;
+  const governor = new Governor({
+    store: new DynamoRateStore(table),
+    cell: vault.hashId('tenant', tenant),
+    ratePerMinute,
+    clock,
+    random,
+    ...(burst !== undefined && { burst }),
+  });
+  return {
+    ...wireReads(parts),
+    random,
+    vault,
+    sessionTtlMs: config.sessionTtlMs,
+    auditValues: config.auditValues,
+    cognigy: createSessionApi({
+      baseUrl: config.cognigyBaseUrl,
+      credentials: async () => ({ clientId, clientSecret, ...(tenantId !== undefined && { tenantId }) }),
+      tokenKey: (surface) => vault.hashId('token', `${tenant}|${surface}|${clientId}`),
+      fetch: globalThis.fetch,
+      clock,
+      random,
+      tokenStore: new DynamoTokenStore(table, vault),
+      governor,
+      maxConcurrent,
+      requestTimeoutMs: timeoutMs,
+    }),
+  };
+};
+
+/**
+ * The composition root: the real clock, randomness, network, table and secrets.
+ * @throws {ConfigError} when the environment is incomplete.
+ */
+export function createBridge<Services>(functionName: string, wire: Wire<Services>): Bridge<Services> {
+  const config = readConfig();
+  const clock = systemClock;
+  const random = createRandom();
+  const { region, credentials } = config.aws;
+  const source = new SecretSource(new SecretsManagerClient({ region, credentials }), config.secretId);
+  const table = new Table({
+    client: new DynamoDBClient({ region, credentials, maxAttempts: STORE_ATTEMPTS, requestHandler: STORE_TIMEOUTS }),
+    tableName: config.tableName,
+    clock,
+  });
+
+  let wired: { readonly secrets: BridgeSecrets; readonly services: Services } | undefined;
+  const services = async () => {
+    const secrets = await source.get();
+    if (wired?.secrets !== secrets) {
+      const vault = new Vault(secrets.masterKey);
+      wired = { secrets, services: wire({ config, clock, random, table, secrets, vault }) };
+    }
+    return wired.services;
+  };
+  // A cold start overlaps with the read; whoever needs it first is told if it failed.
+  services().catch(() => undefined);
+
+  const telemetry = new TelemetryFactory(functionName);
+  return {
+    config,
+    clock,
+    services,
+    telemetry,
+    http: {
+      clock,
+      telemetry,
+      clients: async () => (await source.get()).clients,
+      sessionIdPrefix: config.sessionIdPrefix,
+      requestBudgetMs: config.requestBudgetMs,
+    },
+  };
+}

@@ -1,0 +1,94 @@
+import { SecretsProvider } from '@aws-lambda-powertools/parameters/secrets';
+import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import * as z from 'zod';
+
+/** What clients may do: operations by name (`*` = all), and which variable keys, by prefix. */
+export interface ClientGrant {
+  readonly name: string;
+  /** SHA-256 of the API key, hexadecimal. */
+  readonly keyHash: string;
+  readonly operations: readonly string[];
+  /** Absent = every key. */
+  readonly keyPrefixes?: readonly string[];
+}
+
+const base64Key = z
+  .string()
+  .transform((text) => new Uint8Array(Buffer.from(text, 'base64')))
+  .refine((bytes) => bytes.byteLength >= 32, 'must be base64 of at least 32 bytes');
+
+const bridgeSecrets = z.object({
+  clientId: z.string().min(1),
+  clientSecret: z.string().min(1),
+  tenantId: z.string().min(1).exactOptional(),
+  apiKey: z.string().min(1).exactOptional(),
+  /** Root of all keyed hashes and of all sealing. Changing it orphans everything stored. */
+  masterKey: base64Key,
+  clients: z
+    .array(
+      z.object({
+        name: z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/),
+        keyHash: z.string().regex(/^[0-9a-f]{64}$/),
+        operations: z.array(z.string().min(1)).min(1),
+        keyPrefixes: z.array(z.string().min(1)).min(1).exactOptional(),
+      }),
+    )
+    .min(1),
+});
+
+export type BridgeSecrets = z.infer<typeof bridgeSecrets>;
+
+/** The secret is missing, cannot be read, or lacks something. Names members, never values. */
+export class SecretError extends Error {
+  constructor(message: string, cause?: unknown) {
+    super(message, { cause });
+    this.name = 'SecretError';
+  }
+}
+
+/** How long a secret is used before it is read again: rotation needs no deployment. */
+const MAX_AGE_SECONDS = 300;
+
+/** The bridge's one secret, cached, and told apart by its version. */
+export class SecretSource {
+  readonly #provider: SecretsProvider;
+  readonly #secretId: string;
+  #last: { readonly text: string; readonly secrets: BridgeSecrets } | undefined;
+
+  constructor(client: SecretsManagerClient, secretId: string) {
+    this.#provider = new SecretsProvider({ awsSdkV3Client: client });
+    this.#secretId = secretId;
+  }
+
+  /**
+   * The secrets; the same object until they change. Once read, a Secrets Manager that is down stops nothing.
+   * @throws {SecretError} when there is nothing to go on with.
+   */
+  async get(): Promise<BridgeSecrets> {
+    let text: string | Uint8Array | undefined;
+    try {
+      text = await this.#provider.get(this.#secretId, { maxAge: MAX_AGE_SECONDS });
+    } catch (error) {
+      if (this.#last !== undefined) return this.#last.secrets;
+      throw new SecretError('the secret named by BRIDGE_SECRET_ID cannot be read', error);
+    }
+    if (typeof text !== 'string') throw new SecretError('the secret named by BRIDGE_SECRET_ID has no value yet');
+    if (this.#last?.text !== text) this.#last = { text, secrets: parseSecrets(text) };
+    return this.#last.secrets;
+  }
+}
+
+/** @throws {SecretError} naming every member that is missing or wrong. */
+export function parseSecrets(text: string): BridgeSecrets {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    // The parser's message would quote the secret.
+    throw new SecretError('the secret named by BRIDGE_SECRET_ID is not JSON');
+  }
+  const parsed = bridgeSecrets.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const members = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
+  throw new SecretError(`the secret named by BRIDGE_SECRET_ID is not complete: ${members.join('; ')}`);
+}

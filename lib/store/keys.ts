@@ -1,0 +1,63 @@
+import type { SessionKey } from '../operations/ports/sessionStore.ts';
+import type { Vault } from '../platform/vault.ts';
+import type { Key } from './table.ts';
+
+/** The only place that knows how keys of the table look. No key holds a raw id (SPEC 8). */
+const SESSION = 'SESSION#';
+
+export function sessionPk(vault: Vault, session: SessionKey): string {
+  return SESSION + ('key' in session ? session.key : vault.hashId('session', session.sessionId));
+}
+
+export function laneKey(pk: string): Key {
+  return { pk, sk: 'LANE' };
+}
+
+/** Inverse of {@link sessionPk} for keys that come out of the due index. */
+export function sessionKeyOf(pk: string): SessionKey {
+  return { key: pk.slice(SESSION.length) };
+}
+
+export const STATE_PREFIX = 'STATE#';
+export const AUDIT_PREFIX = 'AUDIT#';
+
+/** Twelve digits sort as numbers up to a million operations a second for eleven days. */
+function sortable(number: number): string {
+  return String(number).padStart(12, '0');
+}
+
+/** One attempt's mirror of one version: the fence keeps a holder that was taken over from overwriting its successor's. */
+export function stateRefOf(version: number, fence: string): string {
+  return `${sortable(version)}#${fence}`;
+}
+
+export function stateKey(pk: string, stateRef: string): Key {
+  return { pk, sk: STATE_PREFIX + stateRef };
+}
+
+export function auditKey(pk: string, seq: number): Key {
+  return { pk, sk: AUDIT_PREFIX + sortable(seq) };
+}
+
+export function outcomeKey(pk: string, outcomeId: string): Key {
+  return { pk, sk: `OUTCOME#${outcomeId}` };
+}
+
+export function tokenKeyOf(tokenKey: string): Key {
+  return { pk: `TOKEN#${tokenKey}`, sk: 'TOKEN' };
+}
+
+export function rateKeyOf(cell: string): Key {
+  return { pk: `RATE#${cell}`, sk: 'RATE' };
+}
+
+/** Which of `shards` partitions of the due index a session belongs to: spread evenly, always the same. */
+export function dueShardOf(pk: string, shards: number): string {
+  // The key's own characters are a keyed hash, so that any four of them are uniform.
+  const sample = Buffer.from(pk.slice(SESSION.length), 'base64url').readUInt32BE(0);
+  return dueShardName(sample % shards);
+}
+
+export function dueShardName(shard: number): string {
+  return `DUE#${shard}`;
+}

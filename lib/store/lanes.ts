@@ -1,0 +1,467 @@
+import { createHash } from 'node:crypto';
+import { linkEntries } from '../context/auditChain.ts';
+import { parseSessionId } from '../context/sessionId.ts';
+import {
+  type AuditPayload,
+  type CommitResult,
+  type InjectPayload,
+  type JournalEntry,
+  type Lane,
+  type Lease,
+  type NewAnswer,
+  type NewAuditEntry,
+  type NewOperation,
+  type Outcome,
+  type PriorOutcome,
+  type SessionKey,
+  type Settlement,
+  type SettleResult,
+  StoreError,
+} from '../operations/ports/sessionStore.ts';
+import type { Vault } from '../platform/vault.ts';
+import { generationOf, idempotencyAttribute, idempotencyElement, staleGenerations } from './idempotency.ts';
+import { auditKey, dueShardName, dueShardOf, laneKey, outcomeKey, sessionKeyOf, sessionPk } from './keys.ts';
+import {
+  type AnswerItem,
+  decodeAnswer,
+  decodeLane,
+  type JournalItem,
+  LANE_FORMAT,
+  type LaneItem,
+  type LinkedItem,
+} from './laneItem.ts';
+import type { Payloads } from './payloads.ts';
+import { type Item, type Table, ttlSeconds } from './table.ts';
+
+const DAY_MS = 86_400_000;
+/** A lane is one item of at most 400 KB: 100 operations of up to 1.5 KB, the outbox and the idempotency keys fit. */
+const JOURNAL_MAX = 100;
+const REFUSALS_MAX = 20;
+const IDEMPOTENCY_KEYS_MAX = 1_500;
+const JOURNAL_INLINE_BYTES = 1_500;
+const AUDIT_INLINE_BYTES = 700;
+/** Answers go into the lane while one settle's all together stay below this. */
+const ANSWERS_INLINE_BYTES = 32_768;
+/** Longest life of a session upstream: what has not been pushed by then has nowhere to go. */
+const PENDING_KEPT_MS = 7 * DAY_MS;
+/** Answers outlive the two generations of idempotency keys. */
+const ANSWER_KEPT_MS = 36 * 3_600_000;
+
+// Every clause of a condition by its name.
+const FORMAT_IS_KNOWN = '(attribute_not_exists(#format) OR #format <= :format)';
+const JOURNAL_HAS_ROOM = '(attribute_not_exists(journal) OR size(journal) < :journalMax)';
+const NOT_COMMITTED_YET = '(NOT contains(openIds, :openId))';
+const REFUSALS_HAVE_ROOM = '(attribute_not_exists(refusals) OR size(refusals) < :refusalsMax)';
+const LANE_EXISTS = 'attribute_exists(pk)';
+const LEASE_IS_FREE = '(attribute_not_exists(lease) OR lease.untilMs <= :now OR lease.fence = :fence)';
+const LEASE_IS_MINE = 'lease.fence = :fence';
+const NOTHING_CAME_SINCE =
+  '(version = :seenVersion AND (attribute_not_exists(refusals) OR size(refusals) = :seenRefusals))';
+
+export interface LanesOptions {
+  readonly dueShards: number;
+  readonly auditRetentionMs: number;
+}
+
+/** A lane with what the store needs to settle it. */
+interface StoredLane extends Lane {
+  readonly item: LaneItem;
+  /** Generations of idempotency keys that the item still carries. */
+  readonly generations: readonly number[];
+}
+
+/**
+ * The lane item of each session: commit, lease, settle and archive.
+ *
+ * ```text
+ *   commit ─▶ journal ──settle──▶ outbox ──archive──▶ AUDIT#, OUTCOME# ──next settle──▶ gone from the lane
+ *             lease ────▲ (only the holder of the lease settles; commits go on meanwhile)
+ * ```
+ */
+export class Lanes {
+  readonly #table: Table;
+  readonly #payloads: Payloads;
+  readonly #vault: Vault;
+  readonly #options: LanesOptions;
+
+  constructor(table: Table, payloads: Payloads, vault: Vault, options: LanesOptions) {
+    this.#table = table;
+    this.#payloads = payloads;
+    this.#vault = vault;
+    this.#options = options;
+  }
+
+  async commit(command: {
+    readonly session: SessionKey & { readonly sessionId: string };
+    readonly operation: NewOperation;
+    readonly lease: Lease;
+    readonly dueAtMs: number;
+  }): Promise<CommitResult> {
+    const { operation } = command;
+    const pk = sessionPk(this.#vault, command.session);
+    const nowMs = operation.acceptedAtMs;
+    const payload = await this.#payloads.store(pk, encode(operation.payload), {
+      inlineBytes: JOURNAL_INLINE_BYTES,
+      keepUntilMs: nowMs + PENDING_KEPT_MS,
+    });
+    const key = operation.idempotencyHash;
+    const generation = generationOf(nowMs);
+    const result = await this.#table.update({
+      key: laneKey(pk),
+      expression: [
+        'SET #format = if_not_exists(#format, :format), sealedId = if_not_exists(sealedId, :sealedId),',
+        'auditSalt = if_not_exists(auditSalt, :salt), version = if_not_exists(version, :zero) + :one,',
+        'journal = list_append(if_not_exists(journal, :none), :entries), lease = if_not_exists(lease, :lease),',
+        'dueShard = :dueShard, dueAt = :dueAt, #ttl = :ttl',
+        'ADD openIds :openIds',
+        key === undefined ? '' : `, ${idempotencyAttribute(generation)} :keys`,
+      ].join(' '),
+      condition: [
+        FORMAT_IS_KNOWN,
+        JOURNAL_HAS_ROOM,
+        NOT_COMMITTED_YET,
+        ...(key === undefined ? [] : keyIsNew(generation)),
+      ].join(' AND '),
+      names: { '#format': 'format', '#ttl': 'ttl' },
+      values: {
+        ':format': LANE_FORMAT,
+        ':sealedId': this.#vault.seal(pk, Buffer.from(command.session.sessionId, 'utf8')),
+        ':salt': this.#vault.newSalt(),
+        ':zero': 0,
+        ':one': 1,
+        ':none': [],
+        ':entries': [{ ...operation, payload } satisfies JournalItem],
+        ':lease': command.lease,
+        ':dueShard': dueShardOf(pk, this.#options.dueShards),
+        ':dueAt': command.dueAtMs,
+        ':ttl': this.#laneTtl(nowMs),
+        ':openId': Buffer.from(operation.operationId),
+        ':openIds': new Set([Buffer.from(operation.operationId)]),
+        ':journalMax': JOURNAL_MAX,
+        ...(key !== undefined && {
+          ':key': idempotencyElement(key),
+          ':keys': new Set([idempotencyElement(key)]),
+          ':keysMax': IDEMPOTENCY_KEYS_MAX,
+        }),
+      },
+    });
+    if (result.kind === 'condition-failed') return this.#whyNotCommitted(pk, command.operation, command.lease);
+    const lane = this.#decode(result.item);
+    return { kind: 'committed', lane, version: lane.version, holdsLease: lane.lease?.fence === command.lease.fence };
+  }
+
+  /** A failed condition says only that one clause failed; the item tells which. */
+  async #whyNotCommitted(pk: string, operation: NewOperation, lease: Lease): Promise<CommitResult> {
+    const item = await this.#table.get(laneKey(pk));
+    if (item === undefined) throw new StoreError('store-unavailable');
+    const lane = this.#decode(item);
+    const id = Buffer.from(operation.operationId);
+    if ([...lane.item.openIds].some((open) => id.equals(open))) {
+      // The SDK repeated a write whose acknowledgement was lost: it had been committed all along.
+      const entry = lane.journal.find(({ operationId }) => operationId === operation.operationId);
+      const version = entry?.version ?? lane.confirmedVersion;
+      return { kind: 'committed', lane, version, holdsLease: lane.lease?.fence === lease.fence };
+    }
+    const key = operation.idempotencyHash;
+    if (key !== undefined) {
+      const element = idempotencyElement(key);
+      const used = lane.generations.some((generation) => holds(item[idempotencyAttribute(generation)], element));
+      if (used) return { kind: 'repeated' };
+    }
+    return { kind: 'busy' };
+  }
+
+  async read(session: SessionKey): Promise<Lane | undefined> {
+    const item = await this.#table.get(laneKey(sessionPk(this.#vault, session)));
+    return item && this.#decode(item);
+  }
+
+  async takeLease(session: SessionKey, lease: Lease, nowMs: number): Promise<Lane | undefined> {
+    const result = await this.#table.update({
+      key: laneKey(sessionPk(this.#vault, session)),
+      expression: 'SET lease = :lease',
+      condition: [LANE_EXISTS, FORMAT_IS_KNOWN, LEASE_IS_FREE].join(' AND '),
+      names: { '#format': 'format' },
+      values: { ':lease': lease, ':fence': lease.fence, ':now': nowMs, ':format': LANE_FORMAT },
+    });
+    return result.kind === 'updated' ? this.#decode(result.item) : undefined;
+  }
+
+  async settle(lane: Lane, settlement: Settlement): Promise<SettleResult> {
+    const stored = asStored(lane);
+    const { item } = stored;
+    const { nowMs } = settlement;
+    const { outbox, chain } = await this.#nextOutbox(stored, settlement);
+
+    const journalIds = new Set(item.journal.map(({ operationId }) => operationId));
+    const closedIds = [...item.openIds].filter((id) => !journalIds.has(Buffer.from(id).toString()));
+    const released = settlement.releasedKeys.map(idempotencyElement);
+    const stale = staleGenerations(stored.generations, nowMs);
+
+    const set = [
+      'confirmedVersion = :confirmedVersion, endedVersions = :endedVersions, #outbox = :outbox, chain = :chain',
+      'settledFence = :fence, deferrals = :deferrals, deferredVersion = :deferredVersion, #ttl = :ttl',
+      ...(settlement.stateRef === undefined ? [] : ['stateRef = :stateRef']),
+      ...(settlement.idleUntilMs === undefined ? [] : ['idleUntilMs = :idleUntilMs']),
+      ...(settlement.dueAtMs === undefined ? [] : ['dueShard = :dueShard, dueAt = :dueAt']),
+    ];
+    // Highest index first: some implementations remove one after the other.
+    const remove = [
+      'lease',
+      ...indexesDown('journal', settlement.settledPrefix),
+      ...indexesDown('refusals', item.refusals.length),
+      ...stale.map(idempotencyAttribute),
+      ...(settlement.dueAtMs === undefined ? ['dueShard', 'dueAt'] : []),
+    ];
+    const drop = [
+      ...(closedIds.length === 0 ? [] : ['openIds :closedIds']),
+      ...(released.length === 0
+        ? []
+        : stored.generations
+            .filter((generation) => !stale.includes(generation))
+            .map((generation) => `${idempotencyAttribute(generation)} :released`)),
+    ];
+    const result = await this.#table.update({
+      key: laneKey(item.pk),
+      expression: [
+        `SET ${set.join(', ')}`,
+        `REMOVE ${remove.join(', ')}`,
+        drop.length === 0 ? '' : `DELETE ${drop.join(', ')}`,
+      ].join(' '),
+      condition: settlement.dueAtMs === undefined ? `${LEASE_IS_MINE} AND ${NOTHING_CAME_SINCE}` : LEASE_IS_MINE,
+      names: { '#outbox': 'outbox', '#ttl': 'ttl' },
+      values: {
+        ':fence': settlement.fence,
+        ':confirmedVersion': settlement.confirmedVersion,
+        ':endedVersions': settlement.endedVersions,
+        ':outbox': outbox,
+        ':chain': chain,
+        ':deferrals': settlement.deferrals,
+        ':deferredVersion': settlement.deferredVersion,
+        ':ttl': this.#laneTtl(nowMs),
+        ':stateRef': settlement.stateRef,
+        ':idleUntilMs': settlement.idleUntilMs,
+        ...(settlement.dueAtMs === undefined
+          ? { ':seenVersion': item.version, ':seenRefusals': item.refusals.length }
+          : { ':dueShard': dueShardOf(item.pk, this.#options.dueShards), ':dueAt': settlement.dueAtMs }),
+        ...(closedIds.length > 0 && { ':closedIds': new Set(closedIds) }),
+        ...(released.length > 0 && { ':released': new Set(released) }),
+      },
+    });
+    return result.kind === 'updated' ? 'settled' : this.#whyNotSettled(item.pk, settlement.fence);
+  }
+
+  async #whyNotSettled(pk: string, fence: string): Promise<SettleResult> {
+    const item = await this.#table.get(laneKey(pk));
+    if (item === undefined) return 'fenced';
+    const lane = decodeLane(item);
+    // The SDK repeated a write whose acknowledgement was lost: it had been settled all along.
+    if (lane.settledFence === fence) return 'settled';
+    return lane.lease?.fence === fence ? 'moved-on' : 'fenced';
+  }
+
+  /** Links refusals and new entries to the chain and seals what goes into the outbox. */
+  async #nextOutbox({ item }: StoredLane, settlement: Settlement) {
+    const { pk } = item;
+    const keptUntilMs = settlement.nowMs + this.#options.auditRetentionMs;
+    const key = this.#vault.auditKey(item.auditSalt);
+    const refusals = await Promise.all(
+      item.refusals.map(async ({ operationId, atMs, payload }) => ({
+        operationId,
+        atMs,
+        payload: await this.#openAs<AuditPayload>(pk, payload),
+      })),
+    );
+    const unlinked = await Promise.all(
+      [...refusals, ...settlement.audit].map(async ({ operationId, atMs, payload }) => {
+        const stored = await this.#payloads.store(pk, encode(payload), {
+          inlineBytes: AUDIT_INLINE_BYTES,
+          keepUntilMs: keptUntilMs,
+          key,
+        });
+        return { operationId, atMs, keptUntilMs, payloadDigest: digestOf(stored), payload: stored };
+      }),
+    );
+    const { linked, head } = linkEntries(this.#vault.chainKey(pk), item.chain, unlinked);
+    const answers = await this.#storeAnswers(pk, settlement.answers, settlement.nowMs + ANSWER_KEPT_MS);
+    const carried = settlement.outboxArchived ? { audit: [], answers: [] } : item.outbox;
+    return {
+      chain: head,
+      outbox: {
+        audit: [...carried.audit, ...linked],
+        answers: [...carried.answers, ...answers],
+      } satisfies LaneItem['outbox'],
+    };
+  }
+
+  async #storeAnswers(pk: string, answers: readonly NewAnswer[], keptUntilMs: number): Promise<AnswerItem[]> {
+    const inlineBytes = answers.length === 0 ? 0 : Math.floor(ANSWERS_INLINE_BYTES / answers.length);
+    return Promise.all(
+      answers.map(async ({ outcomeId, fingerprint, outcome }) => ({
+        outcomeId,
+        fingerprint,
+        keptUntilMs,
+        answer: await this.#payloads.store(pk, encode(outcome), { inlineBytes, keepUntilMs: keptUntilMs }),
+      })),
+    );
+  }
+
+  async archive(lane: Lane): Promise<void> {
+    const { pk, outbox } = asStored(lane).item;
+    const format = LANE_FORMAT;
+    const items = [
+      ...outbox.audit.map((entry) => ({
+        ...auditKey(pk, entry.seq),
+        ...entry,
+        format,
+        ttl: ttlSeconds(entry.keptUntilMs),
+      })),
+      ...outbox.answers.map((answer) => ({
+        ...outcomeKey(pk, answer.outcomeId),
+        ...answer,
+        format,
+        ttl: ttlSeconds(answer.keptUntilMs),
+      })),
+    ];
+    if (items.length > 0) await this.#table.putMany(items);
+  }
+
+  async noteRefusal(session: SessionKey & { readonly sessionId: string }, refusal: NewAuditEntry, dueAtMs: number) {
+    const pk = sessionPk(this.#vault, session);
+    const payload = await this.#payloads.store(pk, encode(refusal.payload), {
+      inlineBytes: AUDIT_INLINE_BYTES,
+      keepUntilMs: refusal.atMs + PENDING_KEPT_MS,
+    });
+    await this.#table.update({
+      key: laneKey(pk),
+      expression: [
+        'SET #format = if_not_exists(#format, :format), sealedId = if_not_exists(sealedId, :sealedId),',
+        'auditSalt = if_not_exists(auditSalt, :salt), refusals = list_append(if_not_exists(refusals, :none), :refusals),',
+        'dueShard = :dueShard, dueAt = if_not_exists(dueAt, :dueAt), #ttl = :ttl',
+      ].join(' '),
+      condition: [FORMAT_IS_KNOWN, REFUSALS_HAVE_ROOM].join(' AND '),
+      names: { '#format': 'format', '#ttl': 'ttl' },
+      values: {
+        ':format': LANE_FORMAT,
+        ':sealedId': this.#vault.seal(pk, Buffer.from(session.sessionId, 'utf8')),
+        ':salt': this.#vault.newSalt(),
+        ':none': [],
+        ':refusals': [{ operationId: refusal.operationId, atMs: refusal.atMs, payload }],
+        ':refusalsMax': REFUSALS_MAX,
+        ':dueShard': dueShardOf(pk, this.#options.dueShards),
+        ':dueAt': dueAtMs,
+        ':ttl': this.#laneTtl(refusal.atMs),
+      },
+    });
+  }
+
+  async findOutcome(session: SessionKey, outcomeId: string): Promise<PriorOutcome> {
+    const pk = sessionPk(this.#vault, session);
+    const lane = await this.read(session);
+    if (lane === undefined) return { kind: 'unknown' };
+    const ended = asStored(lane).item.outbox.answers.find((answer) => answer.outcomeId === outcomeId);
+    if (ended !== undefined) return this.#settled(pk, ended);
+    const entry = lane.journal.find(
+      (candidate) =>
+        (candidate.idempotencyHash ?? candidate.operationId) === outcomeId &&
+        !lane.endedVersions.has(candidate.version),
+    );
+    if (entry !== undefined) return { kind: 'running', entry };
+    const archived = await this.#table.get(outcomeKey(pk, outcomeId));
+    return archived === undefined ? { kind: 'unknown' } : this.#settled(pk, decodeAnswer(archived));
+  }
+
+  async #settled(pk: string, { fingerprint, answer }: AnswerItem): Promise<PriorOutcome> {
+    return { kind: 'settled', fingerprint, outcome: await this.#openAs<Outcome>(pk, answer) };
+  }
+
+  async listDue(shard: number, query: { readonly nowMs: number; readonly limit: number }): Promise<SessionKey[]> {
+    const keys: SessionKey[] = [];
+    for await (const item of this.#table.queryDue({
+      shard: dueShardName(shard),
+      dueAt: query.nowMs,
+      limit: query.limit,
+    })) {
+      if (typeof item['pk'] === 'string') keys.push(sessionKeyOf(item['pk']));
+    }
+    return keys;
+  }
+
+  #decode(raw: Item): StoredLane {
+    const item = decodeLane(raw);
+    const sessionId = parseSessionId(Buffer.from(this.#vault.open(item.pk, item.sealedId)).toString('utf8'));
+    if (sessionId === undefined) throw new StoreError('store-unavailable', new Error('a sealed id is no session id'));
+    const oldest = item.version - item.journal.length + 1;
+    const journal = item.journal.map(
+      ({ payload, ...entry }, index): JournalEntry => ({
+        ...entry,
+        version: oldest + index,
+        payload: () => this.#openAs<InjectPayload>(item.pk, payload),
+      }),
+    );
+    return {
+      item,
+      sessionId,
+      journal,
+      version: item.version,
+      confirmedVersion: item.confirmedVersion,
+      endedVersions: new Set(item.endedVersions),
+      idleUntilMs: item.idleUntilMs,
+      deferrals: item.deferrals,
+      deferredVersion: item.deferredVersion,
+      hasOutbox: item.outbox.audit.length + item.outbox.answers.length > 0,
+      hasRefusals: item.refusals.length > 0,
+      generations: Object.keys(raw).flatMap((name) => (/^idem\d+$/.test(name) ? [Number(name.slice(4))] : [])),
+      ...(item.lease !== undefined && { lease: item.lease }),
+      ...(item.stateRef !== undefined && { stateRef: item.stateRef }),
+    };
+  }
+
+  /** What the bridge sealed itself needs no second check of its shape: AES-GCM vouches for every byte. */
+  async #openAs<Shape>(pk: string, stored: Uint8Array | string): Promise<Shape> {
+    return JSON.parse(Buffer.from(await this.#payloads.open(pk, stored)).toString('utf8'));
+  }
+
+  #laneTtl(nowMs: number): number {
+    return ttlSeconds(nowMs + this.#options.auditRetentionMs + DAY_MS);
+  }
+
+  /** The chain's head, its unarchived entries and the salt of its payloads, for the reader of the audit trail. */
+  static trailOf(lane: Lane): Pick<LaneItem, 'pk' | 'chain' | 'auditSalt'> & { unarchived: readonly LinkedItem[] } {
+    const { pk, chain, auditSalt, outbox } = asStored(lane).item;
+    return { pk, chain, auditSalt, unarchived: outbox.audit };
+  }
+}
+
+function asStored(lane: Lane): StoredLane {
+  if (!('item' in lane)) throw new TypeError('a lane of another store');
+  return lane as StoredLane;
+}
+
+function keyIsNew(generation: number): string[] {
+  const [before, now, after] = [generation - 1, generation, generation + 1].map(idempotencyAttribute);
+  return [
+    // Instances whose clocks differ may be one generation apart.
+    `(NOT contains(${before}, :key)) AND (NOT contains(${now}, :key)) AND (NOT contains(${after}, :key))`,
+    `(attribute_not_exists(${now}) OR size(${now}) < :keysMax)`,
+  ];
+}
+
+function holds(set: unknown, element: Uint8Array): boolean {
+  return (
+    set instanceof Set && [...set].some((member) => member instanceof Uint8Array && Buffer.from(element).equals(member))
+  );
+}
+
+function indexesDown(list: string, length: number): string[] {
+  return Array.from({ length }, (_, index) => `${list}[${length - 1 - index}]`);
+}
+
+function encode(value: object): Uint8Array {
+  return Buffer.from(JSON.stringify(value), 'utf8');
+}
+
+/** SHA-256 over what the table holds for a payload: its sealed bytes, or the name under which they lie. */
+export function digestOf(stored: Uint8Array | string): string {
+  return createHash('sha256').update(stored).digest('hex');
+}

@@ -1,0 +1,104 @@
+import type { Vault } from '../platform/vault.ts';
+import { type Key, type Table, ttlSeconds } from './table.ts';
+
+/** Bytes of one part of an out-of-line payload: with keys and overhead well below the 400 KB of an item. */
+const PART_BYTES = 380_000;
+
+/** A sealed payload: in its item, or a reference to items of its own. */
+export type StoredPayload = Uint8Array | string;
+
+/**
+ * Payloads of any size under one session. Small ones are sealed in place; large ones go to immutable items of their own,
+ * cut into parts below DynamoDB's 400 KB. Each writing has a name of its own: two writers of the same content seal it
+ * differently, and a mixture of their parts would open for nobody.
+ */
+export class Payloads {
+  readonly #table: Table;
+  readonly #vault: Vault;
+
+  constructor(table: Table, vault: Vault) {
+    this.#table = table;
+    this.#vault = vault;
+  }
+
+  /** Seals in place when that takes at most `inlineBytes`, else writes items that live until `keepUntilMs`. */
+  async store(
+    pk: string,
+    plain: Uint8Array,
+    options: { readonly inlineBytes: number; readonly keepUntilMs: number; readonly key?: Uint8Array },
+  ): Promise<StoredPayload> {
+    const sealed = this.#vault.seal(pk, plain, options.key);
+    if (sealed.byteLength <= options.inlineBytes) return sealed;
+    return this.#write(pk, sealed, options.keepUntilMs);
+  }
+
+  /** Writes an out-of-line payload and returns its reference, whatever its size. */
+  async storeOutOfLine(pk: string, plain: Uint8Array, keepUntilMs: number): Promise<string> {
+    return this.#write(pk, this.#vault.seal(pk, plain), keepUntilMs);
+  }
+
+  async #write(pk: string, sealed: Uint8Array, keepUntilMs: number): Promise<string> {
+    const parts = Math.ceil(sealed.byteLength / PART_BYTES);
+    const ref = `${this.#vault.newName()}.${parts}`;
+    await this.#table.putMany(
+      partKeys(pk, ref).map((key, index) => ({
+        ...key,
+        body: sealed.subarray(index * PART_BYTES, (index + 1) * PART_BYTES),
+        ttl: ttlSeconds(keepUntilMs),
+      })),
+    );
+    return ref;
+  }
+
+  /** Keeps what `refs` name until `keepUntilMs`. Items that TTL has already taken are not brought back. */
+  async keep(pk: string, refs: readonly string[], keepUntilMs: number): Promise<void> {
+    await Promise.all(
+      refs
+        .flatMap((ref) => partKeys(pk, ref))
+        .map((key) =>
+          this.#table.update({
+            key,
+            expression: 'SET #ttl = :ttl',
+            condition: 'attribute_exists(pk) AND #ttl < :ttl',
+            names: { '#ttl': 'ttl' },
+            values: { ':ttl': ttlSeconds(keepUntilMs) },
+          }),
+        ),
+    );
+  }
+
+  /**
+   * Opens a payload.
+   * @throws {MissingPayloadError} when its items are gone; {SealError} when it cannot be opened.
+   */
+  async open(pk: string, stored: StoredPayload, key?: Uint8Array): Promise<Uint8Array> {
+    if (typeof stored !== 'string') return this.#vault.open(pk, stored, key);
+    const [plain] = await this.openMany(pk, [stored], key);
+    if (plain === undefined) throw new MissingPayloadError();
+    return plain;
+  }
+
+  /** Opens out-of-line payloads in the order given, in as few round trips as DynamoDB allows. */
+  async openMany(pk: string, refs: readonly string[], key?: Uint8Array): Promise<Uint8Array[]> {
+    const items = await this.#table.getMany([...new Set(refs)].flatMap((ref) => partKeys(pk, ref)));
+    const bodyBySk = new Map(items.map((item) => [item['sk'], item['body']]));
+    return refs.map((ref) => {
+      const parts = partKeys(pk, ref).map(({ sk }) => bodyBySk.get(sk));
+      if (!parts.every((part) => part instanceof Uint8Array)) throw new MissingPayloadError();
+      return this.#vault.open(pk, Buffer.concat(parts), key);
+    });
+  }
+}
+
+/** An out-of-line payload is not there any more. */
+export class MissingPayloadError extends Error {
+  constructor() {
+    super('an out-of-line payload is missing');
+    this.name = 'MissingPayloadError';
+  }
+}
+
+function partKeys(pk: string, ref: string): Key[] {
+  const parts = Number(ref.slice(ref.lastIndexOf('.') + 1));
+  return Array.from({ length: parts }, (_, index) => ({ pk, sk: `BLOB#${ref}#${index}` }));
+}

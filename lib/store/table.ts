@@ -1,0 +1,223 @@
+import {
+  BatchGetItemCommand,
+  BatchWriteItemCommand,
+  ConditionalCheckFailedException,
+  type DynamoDBClient,
+  GetItemCommand,
+  PutItemCommand,
+  QueryCommand,
+  type QueryCommandInput,
+  UpdateItemCommand,
+  type UpdateItemCommandInput,
+} from '@aws-sdk/client-dynamodb';
+import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
+import { StoreError } from '../operations/ports/sessionStore.ts';
+import type { Clock } from '../platform/clock.ts';
+
+/** A decoded item: attribute values as plain JavaScript values, binary as `Uint8Array`, sets as `Set`. */
+export type Item = Readonly<Record<string, unknown>>;
+
+export interface Key {
+  readonly pk: string;
+  readonly sk: string;
+}
+
+export interface Update {
+  readonly key: Key;
+  readonly expression: string;
+  readonly condition?: string;
+  readonly names?: Readonly<Record<string, string>>;
+  readonly values: Readonly<Record<string, unknown>>;
+}
+
+export type UpdateResult = { readonly kind: 'updated'; readonly item: Item } | { readonly kind: 'condition-failed' };
+
+export interface TableOptions {
+  readonly client: DynamoDBClient;
+  readonly tableName: string;
+  readonly clock: Clock;
+}
+
+/** Requests of one batch that DynamoDB may leave undone before the store counts as unavailable. */
+const BATCH_ROUNDS = 5;
+const BATCH_GET_MAX = 100;
+const BATCH_WRITE_MAX = 25;
+
+const MARSHALL = { removeUndefinedValues: true } as const;
+
+/**
+ * The one table, speaking in decoded items. Turns the SDK's many failures into one: what is not a failed condition is a
+ * {@link StoreError}.
+ */
+export class Table {
+  readonly #client: DynamoDBClient;
+  readonly #name: string;
+  readonly #clock: Clock;
+
+  constructor(options: TableOptions) {
+    this.#client = options.client;
+    this.#name = options.tableName;
+    this.#clock = options.clock;
+  }
+
+  /** Strongly consistent. */
+  async get(key: Key): Promise<Item | undefined> {
+    const command = new GetItemCommand({ TableName: this.#name, Key: marshall(key), ConsistentRead: true });
+    const { Item: item } = await asStoreError(this.#client.send(command));
+    return item && unmarshall(item);
+  }
+
+  async put(item: Key & Item): Promise<void> {
+    const command = new PutItemCommand({ TableName: this.#name, Item: marshall(item, MARSHALL) });
+    await asStoreError(this.#client.send(command));
+  }
+
+  /** Conditional write that answers with the whole item as it is afterwards. */
+  async update(update: Update): Promise<UpdateResult> {
+    const input: UpdateItemCommandInput = {
+      TableName: this.#name,
+      Key: marshall(update.key),
+      UpdateExpression: update.expression,
+      ExpressionAttributeValues: marshall(update.values, MARSHALL),
+      ReturnValues: 'ALL_NEW',
+      ...(update.condition !== undefined && { ConditionExpression: update.condition }),
+      ...(update.names !== undefined && { ExpressionAttributeNames: { ...update.names } }),
+    };
+    try {
+      const { Attributes } = await this.#client.send(new UpdateItemCommand(input));
+      return { kind: 'updated', item: unmarshall(Attributes ?? {}) };
+    } catch (error) {
+      if (error instanceof ConditionalCheckFailedException) return { kind: 'condition-failed' };
+      throw toStoreError(error);
+    }
+  }
+
+  /** All items whose sort key begins with `prefix`, or the first `limit` of them. */
+  async *query(query: {
+    readonly pk: string;
+    readonly prefix: string;
+    readonly newestFirst?: boolean;
+    readonly limit?: number;
+  }): AsyncGenerator<Item> {
+    yield* this.#pages(
+      {
+        TableName: this.#name,
+        KeyConditionExpression: 'pk = :pk AND begins_with(sk, :prefix)',
+        ExpressionAttributeValues: marshall({ ':pk': query.pk, ':prefix': query.prefix }),
+        ScanIndexForward: query.newestFirst !== true,
+        ConsistentRead: true,
+      },
+      query.limit,
+    );
+  }
+
+  /** Keys of the due index's partition `shard` up to and including `dueAt`, oldest first. Eventually consistent, as all GSIs. */
+  async *queryDue(query: {
+    readonly shard: string;
+    readonly dueAt: number;
+    readonly limit: number;
+  }): AsyncGenerator<Item> {
+    yield* this.#pages(
+      {
+        TableName: this.#name,
+        IndexName: 'due',
+        KeyConditionExpression: 'dueShard = :shard AND dueAt <= :dueAt',
+        ExpressionAttributeValues: marshall({ ':shard': query.shard, ':dueAt': query.dueAt }),
+      },
+      query.limit,
+    );
+  }
+
+  async *#pages(input: QueryCommandInput, limit = Number.POSITIVE_INFINITY): AsyncGenerator<Item> {
+    let left = limit;
+    let start: QueryCommandInput['ExclusiveStartKey'];
+    do {
+      const command = new QueryCommand({
+        ...input,
+        ...(Number.isFinite(left) && { Limit: left }),
+        ...(start && { ExclusiveStartKey: start }),
+      });
+      const page = await asStoreError(this.#client.send(command));
+      for (const item of page.Items ?? []) {
+        yield unmarshall(item);
+        left -= 1;
+      }
+      start = page.LastEvaluatedKey;
+    } while (start !== undefined && left > 0);
+  }
+
+  /** Items by key, in no particular order; those that are not there are left out. Strongly consistent. */
+  async getMany(keys: readonly Key[]): Promise<Item[]> {
+    const items: Item[] = [];
+    await this.#inBatches(
+      keys.map((key) => marshall(key)),
+      BATCH_GET_MAX,
+      async (batch) => {
+        const command = new BatchGetItemCommand({
+          RequestItems: { [this.#name]: { Keys: batch, ConsistentRead: true } },
+        });
+        const { Responses, UnprocessedKeys } = await asStoreError(this.#client.send(command));
+        for (const item of Responses?.[this.#name] ?? []) items.push(unmarshall(item));
+        return UnprocessedKeys?.[this.#name]?.Keys ?? [];
+      },
+    );
+    return items;
+  }
+
+  async putMany(items: readonly (Key & Item)[]): Promise<void> {
+    const only = items[0];
+    if (items.length === 1 && only !== undefined) return this.put(only);
+    await this.#inBatches(
+      items.map((item) => ({ PutRequest: { Item: marshall(item, MARSHALL) } })),
+      BATCH_WRITE_MAX,
+      async (batch) => {
+        const command = new BatchWriteItemCommand({ RequestItems: { [this.#name]: batch } });
+        const { UnprocessedItems } = await asStoreError(this.#client.send(command));
+        return (UnprocessedItems?.[this.#name] ?? []).flatMap(({ PutRequest }) =>
+          PutRequest?.Item === undefined ? [] : [{ PutRequest: { Item: PutRequest.Item } }],
+        );
+      },
+    );
+  }
+
+  /** DynamoDB may leave part of a batch undone when it throttles; that part is sent again, with pauses. */
+  async #inBatches<Request>(
+    requests: readonly Request[],
+    size: number,
+    send: (batch: Request[]) => Promise<Request[]>,
+  ): Promise<void> {
+    for (let at = 0; at < requests.length; at += size) {
+      let batch = requests.slice(at, at + size);
+      for (let round = 0; batch.length > 0; round += 1) {
+        if (round === BATCH_ROUNDS) throw new StoreError('store-unavailable');
+        if (round > 0) await this.#clock.sleep(25 * 2 ** round);
+        batch = await send(batch);
+      }
+    }
+  }
+}
+
+async function asStoreError<Answer>(answer: Promise<Answer>): Promise<Answer> {
+  try {
+    return await answer;
+  } catch (error) {
+    throw toStoreError(error);
+  }
+}
+
+function toStoreError(error: unknown): StoreError {
+  const isTimeout = error instanceof Error && error.name === 'TimeoutError';
+  return new StoreError(isTimeout ? 'store-timeout' : 'store-unavailable', error);
+}
+
+/** Epoch milliseconds as DynamoDB's TTL wants them: whole seconds, never before the moment itself. */
+export function ttlSeconds(epochMs: number): number {
+  return Math.ceil(epochMs / 1000);
+}
+
+/** Runs `of` to its end. */
+export async function collect<Value>(of: AsyncGenerator<Value>): Promise<Value[]> {
+  const values: Value[] = [];
+  for await (const value of of) values.push(value);
+  return values;
+}

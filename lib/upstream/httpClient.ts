@@ -1,0 +1,225 @@
+import type { JsonValue } from '../context/json.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Concurrency } from './concurrency.ts';
+
+/** The part of the platform's `fetch` that is used; injected, so that a test or a simulation can be the network. */
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+
+/** A body larger than this is not read to its end (bytes); the largest context is 1 MiB. */
+const MAX_BODY_BYTES = 4 * 1024 * 1024;
+
+/** Longest one request may take, unless told otherwise (milliseconds). */
+const DEFAULT_REQUEST_TIMEOUT_MS = 5_000;
+
+/** Failures that happen before a connection stands: nothing can have reached the upstream. */
+const BEFORE_SENDING: ReadonlySet<string> = new Set([
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
+
+/** What a kept-alive connection looks like that died while the Lambda was frozen. */
+const DEAD_SOCKET: ReadonlySet<string> = new Set(['ECONNRESET', 'UND_ERR_SOCKET', 'EPIPE']);
+
+/** One JSON request. */
+export interface HttpRequest {
+  readonly method: 'GET' | 'PUT' | 'POST' | 'PATCH';
+  /** Absolute; ids in it are already encoded by {@link pathSegment}. */
+  readonly url: string;
+  readonly accessToken: string;
+  readonly correlationId: string;
+  /** The JSON text to send, byte for byte. */
+  readonly body?: string;
+  /** Epoch milliseconds at which the request is given up, answered or not. */
+  readonly deadlineMs: number;
+}
+
+/** The body as strict JSON, or the fact that it is none (HTML, cut off, not UTF-8, too large, empty). */
+export type Body = { readonly json: JsonValue } | 'unparsable';
+
+export interface HttpAnswer {
+  readonly kind: 'answer';
+  /** 0 where the platform hides a redirect. */
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Body;
+}
+
+export type HttpOutcome =
+  | HttpAnswer
+  | {
+      readonly kind: 'network-failure';
+      /** False only when the request certainly never left. */
+      readonly maybeSent: boolean;
+      readonly code: string;
+    }
+  /** No answer in time; the request may have been applied. */
+  | { readonly kind: 'timeout' }
+  /** No place among the concurrent requests came free in time, or the request was not admitted: nothing left. */
+  | { readonly kind: 'not-sent' };
+
+/** One request as it went, for metrics. Holds no id, token or body. */
+export interface HttpObservation {
+  readonly outcome: 'answer' | 'network-failure' | 'timeout';
+  readonly status?: number;
+  readonly latencyMs: number;
+}
+
+export interface HttpClientOptions {
+  readonly fetch: Fetch;
+  readonly clock: Clock;
+  /** Shared by everything that talks to the upstream from this instance. */
+  readonly concurrency: Concurrency;
+  /** Per request, in milliseconds; 5,000 unless told otherwise. */
+  readonly requestTimeoutMs?: number;
+  /** Called once per request sent. Must not throw. */
+  readonly onRequest?: (observation: HttpObservation) => void;
+}
+
+/** Sends one JSON request to the upstream and says what became of it, as a value. */
+export class HttpClient {
+  readonly #options: HttpClientOptions;
+
+  constructor(options: HttpClientOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * One request, no retry, no redirect followed (SPEC 3 "Every request", SCENARIOS 23). Never rejects.
+   *
+   * @param admit - asked when a place is free, right before sending: a permit may have lapsed in the queue
+   */
+  async send(request: HttpRequest, admit: () => Promise<boolean> = async () => true): Promise<HttpOutcome> {
+    const { clock, concurrency } = this.#options;
+    const place = await concurrency.enter(request.deadlineMs);
+    if (place === undefined) return { kind: 'not-sent' };
+    try {
+      if (!(await admit()) || clock.now() >= request.deadlineMs) return { kind: 'not-sent' };
+      return await this.#exchange(request);
+    } finally {
+      place.leave();
+    }
+  }
+
+  async #exchange(request: HttpRequest): Promise<HttpOutcome> {
+    const { clock, fetch, onRequest, requestTimeoutMs = DEFAULT_REQUEST_TIMEOUT_MS } = this.#options;
+    const startedMs = clock.now();
+    const timeoutMs = Math.min(requestTimeoutMs, request.deadlineMs - startedMs);
+    const outcome = await withTimeout(clock, timeoutMs, async (signal) => {
+      const response = await fetch(request.url, { ...requestInit(request), signal });
+      return {
+        kind: 'answer' as const,
+        status: response.status,
+        headers: response.headers,
+        body: parseJson(await readText(response)),
+      };
+    });
+    onRequest?.({
+      outcome: outcome.kind,
+      latencyMs: clock.now() - startedMs,
+      ...(outcome.kind === 'answer' && { status: outcome.status }),
+    });
+    return outcome;
+  }
+}
+
+function requestInit(request: HttpRequest): RequestInit {
+  const headers: Record<string, string> = {
+    authorization: `Bearer ${request.accessToken}`,
+    accept: 'application/json',
+    'x-correlation-id': request.correlationId,
+  };
+  const init: RequestInit = { method: request.method, headers, redirect: 'manual' };
+  if (request.body !== undefined) {
+    headers['content-type'] = 'application/json';
+    init.body = request.body;
+  }
+  return init;
+}
+
+export type NoAnswer = Extract<HttpOutcome, { kind: 'network-failure' | 'timeout' }>;
+
+/**
+ * Runs `exchange` for at most `timeoutMs`, and turns what it throws into a value.
+ *
+ * It does not rely on the transport's obeying the signal: when the time is up, the answer is `timeout`.
+ */
+export async function withTimeout<T>(
+  clock: Clock,
+  timeoutMs: number,
+  exchange: (signal: AbortSignal) => Promise<T>,
+): Promise<T | NoAnswer> {
+  const abort = new AbortController();
+  const settled = new AbortController();
+  const timeUp = clock.sleep(timeoutMs, settled.signal).then((): NoAnswer => {
+    if (!settled.signal.aborted) abort.abort();
+    return { kind: 'timeout' };
+  });
+  const answered = exchange(abort.signal).catch((error: unknown): NoAnswer => {
+    if (abort.signal.aborted) return { kind: 'timeout' };
+    const code = failureCode(error);
+    return { kind: 'network-failure', maybeSent: !BEFORE_SENDING.has(code), code };
+  });
+  const outcome = await Promise.race([answered, timeUp]);
+  settled.abort();
+  return outcome;
+}
+
+/** True for the failure that a connection frozen with its Lambda shows on its next use; worth one repeat at once. */
+export function isDeadSocket(outcome: { readonly kind: string; readonly code?: string }): boolean {
+  return outcome.kind === 'network-failure' && outcome.code !== undefined && DEAD_SOCKET.has(outcome.code);
+}
+
+/** `fetch` says "fetch failed" and hides the system's code in the chain of causes. */
+function failureCode(error: unknown): string {
+  let current = error;
+  for (let depth = 0; depth < 4 && current instanceof Error; depth += 1) {
+    if ('code' in current && typeof current.code === 'string') return current.code;
+    current = current.cause;
+  }
+  return 'UNKNOWN';
+}
+
+/**
+ * Reads a body as UTF-8, up to 4 MiB.
+ *
+ * @returns undefined when it is larger or not UTF-8
+ */
+export async function readText(response: Response): Promise<string | undefined> {
+  if (response.body === null) return '';
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of response.body) {
+    bytes += chunk.byteLength;
+    if (bytes > MAX_BODY_BYTES) return undefined; // leaving the loop cancels the stream
+    chunks.push(chunk);
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
+  } catch {
+    return undefined;
+  }
+}
+
+function parseJson(text: string | undefined): Body {
+  if (text === undefined) return 'unparsable';
+  try {
+    const json: JsonValue = JSON.parse(text);
+    return { json };
+  } catch {
+    return 'unparsable';
+  }
+}
+
+/**
+ * Encodes an id as one path segment, so that nothing in it can reach another path (SCENARIOS 39).
+ *
+ * @throws RangeError when the id is empty or a dot segment, which no encoding can protect; the message does not repeat the id
+ */
+export function pathSegment(id: string): string {
+  if (id === '' || id === '.' || id === '..') throw new RangeError('an id must not be empty or a dot segment');
+  return encodeURIComponent(id);
+}

@@ -1,0 +1,152 @@
+import type { PermitAnswer, Priority, UnavailableReason } from '../operations/ports/cognigy.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Random } from '../platform/random.ts';
+import { backoffMs } from './backoff.ts';
+import type { Governor } from './governor.ts';
+import { type HttpAnswer, type HttpClient, type HttpOutcome, type HttpRequest, isDeadSocket } from './httpClient.ts';
+import { retryAfterMs } from './retryAfter.ts';
+
+/** Tries of one request (SPEC 3 "Retry"). */
+const MAX_TRIES = 3;
+/** Pause after a 429 that does not say how long (milliseconds). */
+const DEFAULT_PAUSE_MS = 10_000;
+
+export interface RetryOptions {
+  readonly client: Pick<HttpClient, 'send'>;
+  readonly governor: Pick<Governor, 'acquire' | 'pause' | 'pausedUntilMs'>;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+export interface RetryCall {
+  readonly priority: Priority;
+  /** Used for the first try, if it is still good by then. */
+  readonly firstPermit?: Promise<PermitAnswer>;
+}
+
+export type RetryOutcome = {
+  /** Requests that left. */
+  readonly attempts: number;
+  /** True when a try that got no proper answer may have been applied. */
+  readonly maybeApplied: boolean;
+} & (
+  | { readonly kind: 'answer'; readonly answer: HttpAnswer }
+  | {
+      readonly kind: 'unavailable';
+      readonly reason: UnavailableReason;
+      readonly retryAtMs?: number;
+      readonly status?: number;
+    }
+);
+
+/**
+ * Sends a request until it is answered: at most three tries inside the deadline, each with its own permit (SPEC 3 "Retry", "Rate").
+ *
+ * ```text
+ *  permit ─► place ─► permit still good? ─► send ─► answer ───────────────────────► done
+ *    ▲                                                └► 408, 429, 5xx, network, timeout
+ *    └──────── full jitter, or Retry-After ◄── fits the deadline? ◄──┘    no: unavailable
+ * ```
+ *
+ * A 429 pauses the governor, and with it every instance; sitting that out is the governor's business, which also spreads the
+ * wake-up. Never rejects.
+ */
+export async function sendWithRetry(
+  options: RetryOptions,
+  request: HttpRequest,
+  call: RetryCall,
+): Promise<RetryOutcome> {
+  const { clock, random, governor } = options;
+  let last: Failure | undefined;
+  let maybeApplied = false;
+  for (let attempts = 1; ; attempts += 1) {
+    const admission = new Admission(options, request.deadlineMs, call.priority);
+    const outcome = await admission.send(request, attempts === 1 ? call.firstPermit : undefined);
+    if (outcome.kind === 'not-sent') {
+      return { kind: 'unavailable', attempts: attempts - 1, maybeApplied, ...admission.whyNot(last) };
+    }
+    const verdict = judge(outcome, clock.now());
+    if (verdict.kind === 'answer') return { kind: 'answer', answer: verdict, attempts, maybeApplied };
+    last = verdict;
+    maybeApplied ||= verdict.maybeApplied;
+    const throttled = verdict.reason === 'throttled';
+    if (throttled && verdict.retryAtMs !== undefined) await governor.pause(verdict.retryAtMs);
+    const pauseMs = attempts === 1 && isDeadSocket(outcome) ? 0 : backoffMs(attempts - 1, random.next());
+    const nowMs = clock.now();
+    const nextAtMs = Math.max(nowMs + pauseMs, verdict.retryAtMs ?? 0);
+    if (attempts >= MAX_TRIES || nextAtMs >= request.deadlineMs) {
+      return { attempts, ...verdict, kind: 'unavailable', maybeApplied };
+    }
+    await clock.sleep(throttled ? pauseMs : nextAtMs - nowMs);
+  }
+}
+
+/** A try that is worth another one. */
+interface Failure {
+  readonly kind: 'failure';
+  readonly reason: UnavailableReason;
+  readonly maybeApplied: boolean;
+  readonly status?: number;
+  /** Not before this moment (epoch milliseconds), where the upstream said so. */
+  readonly retryAtMs?: number;
+}
+
+function judge(outcome: Exclude<HttpOutcome, { kind: 'not-sent' }>, nowMs: number): HttpAnswer | Failure {
+  if (outcome.kind === 'timeout') return { kind: 'failure', reason: 'timeout', maybeApplied: true };
+  if (outcome.kind === 'network-failure') return { kind: 'failure', reason: 'down', maybeApplied: outcome.maybeSent };
+  const { status } = outcome;
+  const askedForMs = retryAfterMs(outcome.headers.get('retry-after'), nowMs);
+  if (status === 429) {
+    const retryAtMs = nowMs + (askedForMs ?? DEFAULT_PAUSE_MS);
+    return { kind: 'failure', reason: 'throttled', maybeApplied: false, status, retryAtMs };
+  }
+  if (status !== 408 && status < 500) return outcome;
+  const retryAt = askedForMs !== undefined && { retryAtMs: nowMs + askedForMs };
+  return { kind: 'failure', reason: 'down', maybeApplied: status >= 500, status, ...retryAt };
+}
+
+/** One try's way through permit and place. */
+class Admission {
+  readonly #options: RetryOptions;
+  readonly #deadlineMs: number;
+  readonly #priority: Priority;
+  #permit: PermitAnswer | undefined;
+
+  constructor(options: RetryOptions, deadlineMs: number, priority: Priority) {
+    this.#options = options;
+    this.#deadlineMs = deadlineMs;
+    this.#priority = priority;
+  }
+
+  async send(request: HttpRequest, permitAhead: Promise<PermitAnswer> | undefined): Promise<HttpOutcome> {
+    this.#permit = await permitAhead?.catch(() => undefined);
+    const hopeless = this.#permit?.granted === false && this.#permit.retryAtMs > this.#deadlineMs;
+    if (hopeless || !(await this.#hasGoodPermit())) return { kind: 'not-sent' };
+    // Asked again when a place is free: a permit that has aged in the queue would be used in another minute than it was counted in.
+    const outcome = await this.#options.client.send(request, () => this.#hasGoodPermit());
+    if (outcome.kind === 'not-sent' && this.#permit?.granted) await this.#permit.permit.release();
+    return outcome;
+  }
+
+  whyNot(last: Failure | undefined): { reason: UnavailableReason; retryAtMs?: number; status?: number } {
+    const { clock, governor } = this.#options;
+    const nowMs = clock.now();
+    const retryAtMs = this.#permit?.granted === false ? this.#permit.retryAtMs : 0;
+    const when = retryAtMs > nowMs && { retryAtMs };
+    const status = last?.status !== undefined && { status: last.status };
+    if (nowMs < governor.pausedUntilMs) return { reason: 'throttled', ...when, ...status };
+    if (nowMs >= this.#deadlineMs) return { reason: last?.reason ?? 'deadline', ...when, ...status };
+    return { reason: 'budget', ...when, ...status };
+  }
+
+  async #hasGoodPermit(): Promise<boolean> {
+    const { clock, governor } = this.#options;
+    if (this.#permit?.granted) {
+      const { usableUntilMs = Number.POSITIVE_INFINITY } = this.#permit.permit;
+      if (clock.now() < usableUntilMs && clock.now() >= governor.pausedUntilMs) return true;
+      await this.#permit.permit.release();
+    }
+    this.#permit = await governor.acquire({ deadlineMs: this.#deadlineMs, priority: this.#priority });
+    return this.#permit.granted;
+  }
+}

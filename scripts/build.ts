@@ -1,0 +1,181 @@
+// Bundles every function: functions/<name>/handler.ts becomes dist/<name>/, the exact content of the zip that is deployed.
+import { existsSync } from 'node:fs';
+import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+
+/** Files of `infra/config/` that a function reads at run time. They are shipped as `config/<file>` beside its bundle. */
+export const CONFIG_FILES: Readonly<Record<string, readonly string[]>> = {
+  snapshot: ['context.schema.json'],
+  sync: ['context.schema.json'],
+};
+
+/**
+ * Modules that a function in Lambda never reaches but that every bundle would carry, and what stands in for them.
+ * About 150 KiB minified together: a third of a bundle, all of it read and compiled at every cold start.
+ */
+const STAND_INS: Readonly<Record<string, string>> = {
+  // The default credential chain knows SSO, STS, profiles, web identity and the instance metadata service. A function's credentials
+  // come from its environment; that provider is the chain's own first link.
+  '@aws-sdk/credential-provider-node': `export { fromEnv as defaultProvider } from '@aws-sdk/credential-provider-env';`,
+  // Loaded on demand, by operations that stream events. Neither DynamoDB nor Secrets Manager has one.
+  '@smithy/core/event-streams': `export class EventStreamSerde { constructor() { throw new Error('left out of this bundle'); } }
+export const eventStreamSerdeProvider = () => { throw new Error('left out of this bundle'); };`,
+  // The DynamoDB client creates this cache, yet no operation of it discovers its endpoint. Brings mnemonist along.
+  '@aws-sdk/endpoint-cache': 'export class EndpointCache {}',
+};
+
+/** Every schema of zod can turn itself into JSON Schema (15 KiB). Ours only parse. */
+const ZOD_TO_JSON_SCHEMA = /[\\/]zod[\\/]v4[\\/]core[\\/](?:to-json-schema|json-schema-processors)\.js$/;
+
+/** The SDK's clients import their whole package.json for one member of it. */
+const AWS_PACKAGE_JSON = /[\\/]@aws-sdk[\\/][^\\/]+[\\/]package\.json$/;
+
+const diet: Plugin = {
+  name: 'diet',
+  setup({ onResolve, onLoad }) {
+    const names = Object.keys(STAND_INS).map((name) => name.replaceAll('/', '\\/'));
+    onResolve({ filter: new RegExp(`^(?:${names.join('|')})$`) }, ({ path, resolveDir }) => ({
+      path,
+      namespace: 'stand-in',
+      pluginData: resolveDir,
+    }));
+    onLoad({ filter: /.*/, namespace: 'stand-in' }, ({ path, pluginData }) => ({
+      contents: STAND_INS[path] ?? '',
+      resolveDir: pluginData,
+    }));
+    onLoad({ filter: ZOD_TO_JSON_SCHEMA }, async ({ path }) => {
+      const source = await readFile(path, 'utf8');
+      const names = [...source.matchAll(/^export (?:const|function) (\w+)/gm)].map(([, name]) => `${name} = absent`);
+      return {
+        contents: `const absent = () => () => { throw new Error('left out of this bundle'); };\nexport const ${names.join(', ')};`,
+      };
+    });
+    onLoad({ filter: AWS_PACKAGE_JSON }, async ({ path }) => {
+      const { version } = JSON.parse(await readFile(path, 'utf8'));
+      return { contents: JSON.stringify({ version }), loader: 'json' };
+    });
+  },
+};
+
+/** One function, built in memory. */
+export interface FunctionBundle {
+  readonly name: string;
+  /** `index.mjs`: ESM, minified. */
+  readonly code: Uint8Array;
+  /** The source map. Kept beside the build, not shipped: five times as large, it would cost more at every cold start than it explains. */
+  readonly sourceMap: Uint8Array;
+  readonly metafile: Metafile;
+  /** See {@link CONFIG_FILES}. */
+  readonly configFiles: readonly string[];
+}
+
+/** The functions: the folders of `functions/` that have a `handler.ts`, sorted. */
+export async function functionNames(root = ROOT): Promise<string[]> {
+  const folders = await readdir(join(root, 'functions'), { withFileTypes: true });
+  return folders
+    .filter((entry) => entry.isDirectory() && existsSync(join(root, 'functions', entry.name, 'handler.ts')))
+    .map((entry) => entry.name)
+    .sort();
+}
+
+/** Bundles one function in memory. The same sources give the same bytes. */
+export async function bundleFunction(name: string, root = ROOT): Promise<FunctionBundle> {
+  const options = {
+    absWorkingDir: root,
+    entryPoints: [`functions/${name}/handler.ts`],
+    outfile: `dist/${name}/index.mjs`,
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node24',
+    // Packages' ESM builds before their CommonJS ones: a third smaller, because esbuild can drop what is not used.
+    mainFields: ['module', 'main'],
+    minify: true,
+    keepNames: false,
+    legalComments: 'none',
+    sourcemap: 'external',
+    metafile: true,
+    write: false,
+    logLevel: 'warning',
+    plugins: [diet],
+  } as const satisfies BuildOptions;
+
+  let result = await build(options);
+  const requiresAtRunTime = Object.values(result.metafile.outputs).some((output) =>
+    output.imports.some((imported) => imported.external && imported.kind === 'require-call'),
+  );
+  if (requiresAtRunTime) {
+    // A CommonJS package asks for a built-in module. ES modules have no `require`, so esbuild's substitute would throw.
+    const banner = `import{createRequire as __createRequire}from'node:module';const require=__createRequire(import.meta.url);`;
+    result = await build({ ...options, banner: { js: banner } });
+  }
+  const contents = (suffix: string) => {
+    const file = result.outputFiles.find(({ path }) => path.endsWith(suffix));
+    if (!file) throw new Error(`esbuild made no ${suffix} for ${name}`);
+    return file.contents;
+  };
+  return {
+    name,
+    code: contents('index.mjs'),
+    sourceMap: contents('index.mjs.map'),
+    metafile: result.metafile,
+    configFiles: CONFIG_FILES[name] ?? [],
+  };
+}
+
+/** Bundles all functions in memory. Throws when there is none. */
+export async function bundleAll(root = ROOT): Promise<FunctionBundle[]> {
+  const names = await functionNames(root);
+  if (names.length === 0) throw new Error('no functions/<name>/handler.ts found');
+  return Promise.all(names.map((name) => bundleFunction(name, root)));
+}
+
+/** Replaces `dist/`: `dist/<function>/` is what is deployed, `dist/meta/` explains it (esbuild's metafile and the source map). */
+export async function writeBundles(bundles: readonly FunctionBundle[], root = ROOT): Promise<void> {
+  const dist = join(root, 'dist');
+  await rm(dist, { recursive: true, force: true });
+  await mkdir(join(dist, 'meta'), { recursive: true });
+  for (const { name, code, sourceMap, metafile, configFiles } of bundles) {
+    await mkdir(join(dist, name));
+    await writeFile(join(dist, name, 'index.mjs'), code);
+    for (const file of configFiles) {
+      const target = join(dist, name, 'config', file);
+      await mkdir(dirname(target), { recursive: true });
+      await cp(join(root, 'infra', 'config', file), target);
+    }
+    await writeFile(join(dist, 'meta', `${name}.json`), JSON.stringify(metafile));
+    await writeFile(join(dist, 'meta', `${name}.mjs.map`), sourceMap);
+  }
+}
+
+/** The bytes that each package (or folder of this repository) has in a bundle, largest first. */
+export function bytesByPackage(metafile: Metafile): { from: string; bytes: number }[] {
+  const bytes = new Map<string, number>();
+  for (const output of Object.values(metafile.outputs)) {
+    for (const [path, { bytesInOutput }] of Object.entries(output.inputs)) {
+      const from = /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? path.split('/').slice(0, 2).join('/');
+      bytes.set(from, (bytes.get(from) ?? 0) + bytesInOutput);
+    }
+  }
+  return [...bytes].map(([from, sum]) => ({ from, bytes: sum })).sort((a, b) => b.bytes - a.bytes);
+}
+
+/** A table of the bundles with their sizes and largest parts. */
+export function sizeTable(bundles: readonly FunctionBundle[]): string {
+  const kib = (bytes: number) => (bytes / 1024).toFixed(1);
+  const rows = bundles.map(({ name, code, metafile }) => {
+    const largest = bytesByPackage(metafile).slice(0, 4);
+    return `${name.padEnd(14)}${kib(code.byteLength).padStart(7)} KiB   ${largest.map(({ from, bytes }) => `${from} ${kib(bytes)}`).join(', ')}`;
+  });
+  return rows.join('\n');
+}
+
+if (import.meta.main) {
+  const bundles = await bundleAll();
+  await writeBundles(bundles);
+  console.log(sizeTable(bundles));
+}

@@ -1,0 +1,466 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cp, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CONFIG_FILES } from '../../../scripts/build.ts';
+import { osls, zip } from '../../../scripts/package.ts';
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+
+type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
+interface Resource {
+  readonly Type: string;
+  readonly DeletionPolicy?: string;
+  readonly UpdateReplacePolicy?: string;
+  // biome-ignore lint/suspicious/noExplicitAny: CloudFormation has hundreds of shapes; a wrong one fails the assertion that reads it.
+  readonly Properties: any;
+}
+interface Template {
+  readonly Resources: Readonly<Record<string, Resource>>;
+}
+/** What `osls deploy` reads back. */
+interface State {
+  readonly package: { readonly individually?: boolean };
+  readonly service: {
+    readonly functions: Readonly<Record<string, { readonly package: { readonly artifact: string } }>>;
+  };
+}
+interface Statement {
+  readonly Effect: string;
+  readonly Action: string | readonly string[];
+  readonly Resource: Json;
+  readonly Condition?: Readonly<Record<string, Readonly<Record<string, Json>>>>;
+}
+
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+/** Packages a copy of the project as a deployer with exactly this environment would. The zips' content does not matter to the template. */
+async function packageTemplate(
+  env: Readonly<Record<string, string>> = {},
+): Promise<{ template: Template; state: State }> {
+  const root = mkdtempSync(join(tmpdir(), 'template-'));
+  folders.push(root);
+  await cp(join(ROOT, 'serverless.yml'), join(root, 'serverless.yml'));
+  await cp(join(ROOT, 'infra'), join(root, 'infra'), { recursive: true, filter: (path) => !path.endsWith('local') });
+  await writeFile(join(root, 'package.json'), '{}');
+  await mkdir(join(root, 'dist', 'packages'), { recursive: true });
+  for (const [, file = ''] of readFileSync(join(ROOT, 'serverless.yml'), 'utf8').matchAll(
+    /artifact: dist\/packages\/([\w.-]+)/g,
+  )) {
+    await writeFile(join(root, 'dist', 'packages', file), zip([]));
+  }
+  expect(await osls(['package'], { root, env: { PATH: process.env['PATH'], HOME: root, ...env }, quiet: true })).toBe(
+    0,
+  );
+  const read = (file: string) => JSON.parse(readFileSync(join(root, '.serverless', file), 'utf8'));
+  return { template: read('cloudformation-template-update-stack.json'), state: read('serverless-state.json') };
+}
+
+let template: Template;
+let prod: Template;
+let state: State;
+beforeAll(async () => {
+  const [dev, production] = await Promise.all([
+    packageTemplate(),
+    packageTemplate({
+      STAGE: 'prod',
+      COGNIGY_BASE_URL: 'https://api.tenant.example',
+      UPSTREAM_RATE_PER_MINUTE: '600',
+      UPSTREAM_BURST: '20',
+      SESSION_ID_PREFIX: 'sess_',
+      LOG_RETENTION_DAYS: '90',
+    }),
+  ]);
+  template = dev.template;
+  state = dev.state;
+  prod = production.template;
+}, 60_000);
+
+const ofType = (type: string, from = template): [string, Resource][] =>
+  Object.entries(from.Resources).filter(([, resource]) => resource.Type === type);
+
+const resource = (id: string, from = template): Resource => {
+  const found = from.Resources[id];
+  if (!found) throw new Error(`no resource ${id}`);
+  return found;
+};
+
+/** What this stack consists of. A new function has to be added here, with what it may do below. */
+const FUNCTIONS = {
+  inject: { logicalId: 'InjectLambdaFunction', role: 'InjectRole', timeout: 15 },
+  snapshot: { logicalId: 'SnapshotLambdaFunction', role: 'SnapshotRole', timeout: 10 },
+  sync: { logicalId: 'SyncLambdaFunction', role: 'SyncRole', timeout: 55 },
+} as const;
+type FunctionName = keyof typeof FUNCTIONS;
+const NAMES = Object.keys(FUNCTIONS) as FunctionName[];
+
+/**
+ * Every route, its function, and how that function's handler authenticates its caller (`client`: a client's key with a grant;
+ * `signature`: the payload's signature). API Gateway itself lets everything through (SPEC 8).
+ */
+const ROUTES: Readonly<
+  Record<string, { readonly function: FunctionName; readonly authentication: 'client' | 'signature' }>
+> = {
+  'POST /v1/sessions/{sessionId}/variables': { function: 'inject', authentication: 'client' },
+  'GET /v1/sessions/{sessionId}': { function: 'snapshot', authentication: 'client' },
+  'GET /v1/sessions/{sessionId}/audit': { function: 'snapshot', authentication: 'client' },
+};
+
+describe('functions', () => {
+  it('are exactly the expected ones', () => {
+    expect(
+      ofType('AWS::Lambda::Function')
+        .map(([id]) => id)
+        .sort(),
+    ).toEqual(NAMES.map((name) => FUNCTIONS[name].logicalId).sort());
+  });
+
+  it.each(NAMES)('%s runs its own zip on Node 24 and arm64, within its time', (name) => {
+    const { Properties } = resource(FUNCTIONS[name].logicalId);
+    expect(Properties).toMatchObject({
+      Runtime: 'nodejs24.x',
+      Architectures: ['arm64'],
+      Handler: 'index.handler',
+      MemorySize: 512,
+      Timeout: FUNCTIONS[name].timeout,
+      Code: { S3Key: expect.stringMatching(new RegExp(`/${name}\\.zip$`)) },
+    });
+    expect(Properties).not.toHaveProperty('ReservedConcurrentExecutions');
+  });
+
+  it.each(NAMES)('%s is deployed from its own artefact', (name) => {
+    expect(state.package.individually).toBe(true);
+    expect(state.service.functions[name]?.package.artifact).toBe(`dist/packages/${name}.zip`);
+  });
+
+  it.each(NAMES)('%s has the defaults of the product contract', (name) => {
+    expect(resource(FUNCTIONS[name].logicalId).Properties.Environment.Variables).toMatchObject({
+      TABLE_NAME: { Ref: 'BridgeTable' },
+      BRIDGE_SECRET_ID: { Ref: 'BridgeSecret' },
+      COGNIGY_DIALECT: 'session-api',
+      UPSTREAM_RATE_PER_MINUTE: '100',
+      UPSTREAM_MAX_CONCURRENT: '5',
+      SESSION_TTL_SECONDS: '3600',
+      CONTEXT_MAX_BYTES: '95000',
+      AUDIT_RETENTION_DAYS: '90',
+      AUDIT_VALUES: 'false',
+      DUE_SHARDS: '16',
+    });
+  });
+
+  it.each(NAMES)('%s lacks what has no default, so that it cannot start with a made-up value', (name) => {
+    const { Variables } = resource(FUNCTIONS[name].logicalId).Properties.Environment;
+    for (const key of ['COGNIGY_BASE_URL', 'UPSTREAM_BURST', 'SESSION_ID_PREFIX'])
+      expect(Variables).not.toHaveProperty(key);
+  });
+
+  it.each(NAMES)('%s takes what the deployer has set', (name) => {
+    expect(resource(FUNCTIONS[name].logicalId, prod).Properties.Environment.Variables).toMatchObject({
+      COGNIGY_BASE_URL: 'https://api.tenant.example',
+      UPSTREAM_RATE_PER_MINUTE: '600',
+      UPSTREAM_BURST: '20',
+      SESSION_ID_PREFIX: 'sess_',
+      UPSTREAM_MAX_CONCURRENT: '5',
+    });
+  });
+
+  it.each(NAMES)('%s finds in its zip the configuration files that its environment names', (name) => {
+    const variables: Record<string, Json> = resource(FUNCTIONS[name].logicalId).Properties.Environment.Variables;
+    const named = Object.entries(variables).filter(([key]) => key.endsWith('_FILE'));
+    expect(named.map(([, file]) => file)).toEqual((CONFIG_FILES[name] ?? []).map((file) => `config/${file}`));
+  });
+
+  it('carry no secret in their environment', () => {
+    for (const [, { Properties }] of ofType('AWS::Lambda::Function', prod)) {
+      const names = Object.keys(Properties.Environment.Variables).filter((key) => key !== 'BRIDGE_SECRET_ID');
+      expect(names.filter((key) => /SECRET|KEY|TOKEN|PASSWORD/.test(key))).toEqual([]);
+    }
+  });
+});
+
+describe('routes', () => {
+  it('are exactly the listed ones, each with an authentication and leading to its function', () => {
+    const routes = ofType('AWS::ApiGatewayV2::Route').map(([, { Properties }]) => {
+      const integration = resource(Properties.Target['Fn::Join'][1][1].Ref).Properties;
+      return [Properties.RouteKey, integration.IntegrationUri['Fn::GetAtt'][0], integration.PayloadFormatVersion];
+    });
+    const expected = Object.entries(ROUTES).map(([route, { function: name }]) => [
+      route,
+      FUNCTIONS[name].logicalId,
+      '2.0',
+    ]);
+    expect(routes.sort()).toEqual(expected.sort());
+  });
+
+  it('are the only way in: functions can be invoked by this API and this schedule', () => {
+    const permissions = ofType('AWS::Lambda::Permission').map(([, { Properties }]) => [
+      Properties.FunctionName['Fn::GetAtt'][0],
+      Properties.Principal,
+      Properties.SourceArn !== undefined,
+    ]);
+    expect(permissions.sort()).toEqual([
+      ['InjectLambdaFunction', 'apigateway.amazonaws.com', true],
+      ['SnapshotLambdaFunction', 'apigateway.amazonaws.com', true],
+      ['SyncLambdaFunction', 'events.amazonaws.com', true],
+    ]);
+    expect(ofType('AWS::Lambda::Url')).toEqual([]);
+  });
+
+  it('log their use without anything that could hold an id', () => {
+    const [stage, ...others] = ofType('AWS::ApiGatewayV2::Stage');
+    expect(others).toEqual([]);
+    const format: string = stage?.[1].Properties.AccessLogSettings.Format;
+    const variables = [...format.matchAll(/\$context\.([\w.]+)/g)].map(([, variable]) => variable).sort();
+    expect(variables).toEqual([
+      'integration.status',
+      'integrationLatency',
+      'requestId',
+      'requestTimeEpoch',
+      'responseLatency',
+      'responseLength',
+      'routeKey',
+      'status',
+    ]);
+    expect(() => JSON.parse(format)).not.toThrow();
+  });
+
+  it('are throttled', () => {
+    expect(resource('HttpApiStage').Properties.DefaultRouteSettings).toMatchObject({
+      ThrottlingRateLimit: 200,
+      ThrottlingBurstLimit: 400,
+    });
+  });
+});
+
+describe('schedule', () => {
+  it('ticks every minute, for sync alone, without a second try', () => {
+    const rules = ofType('AWS::Events::Rule').map(([, { Properties }]) => Properties);
+    expect(rules).toEqual([
+      expect.objectContaining({
+        ScheduleExpression: 'rate(1 minute)',
+        State: 'ENABLED',
+        Targets: [expect.objectContaining({ Arn: { 'Fn::GetAtt': ['SyncLambdaFunction', 'Arn'] } })],
+      }),
+    ]);
+    expect(resource('SyncLambdaEvConf').Properties).toMatchObject({
+      MaximumRetryAttempts: 0,
+      MaximumEventAgeInSeconds: 60,
+    });
+  });
+});
+
+describe('table', () => {
+  it('has the keys, the due index and the expiry attribute', () => {
+    expect(resource('BridgeTable').Properties).toMatchObject({
+      BillingMode: 'PAY_PER_REQUEST',
+      AttributeDefinitions: [
+        { AttributeName: 'pk', AttributeType: 'S' },
+        { AttributeName: 'sk', AttributeType: 'S' },
+        { AttributeName: 'dueShard', AttributeType: 'S' },
+        { AttributeName: 'dueAt', AttributeType: 'N' },
+      ],
+      KeySchema: [
+        { AttributeName: 'pk', KeyType: 'HASH' },
+        { AttributeName: 'sk', KeyType: 'RANGE' },
+      ],
+      GlobalSecondaryIndexes: [
+        {
+          IndexName: 'due',
+          KeySchema: [
+            { AttributeName: 'dueShard', KeyType: 'HASH' },
+            { AttributeName: 'dueAt', KeyType: 'RANGE' },
+          ],
+          Projection: { ProjectionType: 'KEYS_ONLY' },
+        },
+      ],
+      TimeToLiveSpecification: { AttributeName: 'ttl', Enabled: true },
+      PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true },
+      SSESpecification: { SSEEnabled: true },
+    });
+  });
+
+  it.each(['BridgeTable', 'BridgeSecret'])('%s survives the stack, except in the dev stage', (id) => {
+    expect(resource(id)).toMatchObject({ DeletionPolicy: 'Delete', UpdateReplacePolicy: 'Delete' });
+    expect(resource(id, prod)).toMatchObject({ DeletionPolicy: 'Retain', UpdateReplacePolicy: 'Retain' });
+  });
+
+  it('cannot be deleted by hand either, except in the dev stage', () => {
+    expect(resource('BridgeTable').Properties.DeletionProtectionEnabled).toBe(false);
+    expect(resource('BridgeTable', prod).Properties.DeletionProtectionEnabled).toBe(true);
+  });
+});
+
+describe('secret', () => {
+  it('is created without a value, so that nothing can be mistaken for one', () => {
+    expect(Object.keys(resource('BridgeSecret').Properties)).toEqual(['Description']);
+  });
+});
+
+describe('logs', () => {
+  it('of functions and API are kept for 30 days, or as long as the deployer says', () => {
+    const names = ofType('AWS::Logs::LogGroup').map(([, { Properties }]) => Properties.LogGroupName);
+    expect(names.sort()).toEqual(
+      ['/aws/http-api/context-bridge-dev', ...NAMES.map((name) => `/aws/lambda/context-bridge-dev-${name}`)].sort(),
+    );
+    for (const [, { Properties }] of ofType('AWS::Logs::LogGroup')) expect(Properties.RetentionInDays).toBe(30);
+    for (const [, { Properties }] of ofType('AWS::Logs::LogGroup', prod)) expect(Properties.RetentionInDays).toBe(90);
+  });
+});
+
+describe('roles', () => {
+  const statementsOf = (role: string): Statement[] =>
+    resource(role).Properties.Policies.flatMap(
+      (policy: { PolicyDocument: { Statement: Statement[] } }) => policy.PolicyDocument.Statement,
+    );
+
+  const TABLE = { 'Fn::GetAtt': ['BridgeTable', 'Arn'] };
+  const DUE_INDEX = { 'Fn::Sub': `\${BridgeTable.Arn}/index/due` };
+  const SECRET = { Ref: 'BridgeSecret' };
+  const arnOf = (name: FunctionName) => ({
+    'Fn::Sub': `arn:\${AWS::Partition}:lambda:\${AWS::Region}:\${AWS::AccountId}:function:context-bridge-dev-${name}`,
+  });
+  const same = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
+  const list = <T>(value: T | readonly T[]): readonly T[] => (Array.isArray(value) ? value : [value as T]);
+
+  interface Request {
+    readonly action: string;
+    readonly on: Json;
+    /** Partition keys the request names. */
+    readonly keys?: readonly string[];
+    /** Whose code asks. */
+    readonly by: FunctionName;
+  }
+
+  /** As much of IAM's evaluation as these policies use. An unknown condition operator throws: better than a wrong answer. */
+  const allows = (role: string, { action, on, keys = [], by }: Request): boolean =>
+    statementsOf(role).some((statement) => {
+      if (statement.Effect !== 'Allow') throw new Error('only Allow is understood');
+      if (!list(statement.Action).includes(action)) return false;
+      if (!list(statement.Resource).some((candidate) => same(candidate, on))) return false;
+      return Object.entries(statement.Condition ?? {}).every(([operator, operands]) => {
+        const [[key, wanted] = ['', '']] = Object.entries(operands);
+        switch (`${operator} ${key}`) {
+          case 'ForAllValues:StringLike dynamodb:LeadingKeys':
+            return keys.every((value) =>
+              (wanted as string[]).some((pattern) => value.startsWith(pattern.replace(/\*$/, ''))),
+            );
+          case 'Null dynamodb:LeadingKeys':
+            return (keys.length === 0) === (wanted === 'true');
+          case 'ArnEquals lambda:SourceFunctionArn':
+            return same(wanted, arnOf(by));
+          default:
+            throw new Error(`unknown condition ${operator} ${key}`);
+        }
+      });
+    });
+
+  const READS = ['dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:Query'];
+  const WRITES = ['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:BatchWriteItem'];
+  const NEVER = [
+    'dynamodb:Scan',
+    'dynamodb:DeleteItem',
+    'dynamodb:PartiQLSelect',
+    'dynamodb:UpdateTable',
+    'dynamodb:DeleteTable',
+    'dynamodb:UpdateTimeToLive',
+  ];
+  /** The partition keys each function needs, and whether it may write them. */
+  const NEEDS: Readonly<
+    Record<FunctionName, { readonly keys: readonly string[]; readonly actions: readonly string[] }>
+  > = {
+    inject: { keys: ['SESSION#a', 'TOKEN#a', 'RATE#a'], actions: [...READS, ...WRITES] },
+    snapshot: { keys: ['SESSION#a'], actions: READS },
+    sync: { keys: ['SESSION#a', 'TOKEN#a', 'RATE#a'], actions: [...READS, ...WRITES] },
+  };
+  const ALL_KEYS = ['SESSION#a', 'TOKEN#a', 'RATE#a', 'DUE#1', 'BINDING#a', 'METRIC#a', 'SEEN#a', 'other'];
+
+  it.each(NAMES)('%s: exactly its actions on exactly its keys', (name) => {
+    const allowed: string[] = [];
+    for (const action of [...READS, ...WRITES, ...NEVER]) {
+      for (const key of ALL_KEYS) {
+        if (allows(FUNCTIONS[name].role, { action, on: TABLE, keys: [key], by: name }))
+          allowed.push(`${action} ${key}`);
+      }
+    }
+    expect(allowed).toEqual(NEEDS[name].actions.flatMap((action) => NEEDS[name].keys.map((key) => `${action} ${key}`)));
+  });
+
+  it.each(NAMES)('%s: a batch with one foreign key, or without any, is refused', (name) => {
+    const role = FUNCTIONS[name].role;
+    expect(
+      allows(role, { action: 'dynamodb:BatchGetItem', on: TABLE, keys: ['SESSION#a', 'SESSION#b'], by: name }),
+    ).toBe(true);
+    expect(
+      allows(role, { action: 'dynamodb:BatchGetItem', on: TABLE, keys: ['SESSION#a', 'BINDING#b'], by: name }),
+    ).toBe(false);
+    expect(allows(role, { action: 'dynamodb:BatchGetItem', on: TABLE, keys: [], by: name })).toBe(false);
+  });
+
+  it('only sync queries the due index, and does nothing else with it', () => {
+    const query = { action: 'dynamodb:Query', on: DUE_INDEX, keys: ['DUE#3'] };
+    expect(NAMES.filter((name) => allows(FUNCTIONS[name].role, { ...query, by: name }))).toEqual(['sync']);
+    expect(allows('SyncRole', { ...query, keys: ['SESSION#a'], by: 'sync' })).toBe(false);
+    expect(allows('SyncRole', { ...query, action: 'dynamodb:Scan', by: 'sync' })).toBe(false);
+  });
+
+  it.each(NAMES)('%s: reads the one secret, changes none, and logs to its own group only', (name) => {
+    const role = FUNCTIONS[name].role;
+    expect(allows(role, { action: 'secretsmanager:GetSecretValue', on: SECRET, by: name })).toBe(true);
+    expect(allows(role, { action: 'secretsmanager:PutSecretValue', on: SECRET, by: name })).toBe(false);
+    for (const other of NAMES) {
+      const group = { 'Fn::GetAtt': [FUNCTIONS[other].logicalId.replace('LambdaFunction', 'LogGroup'), 'Arn'] };
+      expect(allows(role, { action: 'logs:PutLogEvents', on: group, by: name })).toBe(name === other);
+      expect(allows(role, { action: 'logs:CreateLogGroup', on: group, by: name })).toBe(false);
+    }
+  });
+
+  it.each(NAMES)('%s: its role is worthless in the hands of another function', (name) => {
+    const role = FUNCTIONS[name].role;
+    for (const by of NAMES.filter((other) => other !== name)) {
+      expect(allows(role, { action: 'dynamodb:GetItem', on: TABLE, keys: ['SESSION#a'], by })).toBe(false);
+      expect(allows(role, { action: 'dynamodb:Query', on: DUE_INDEX, keys: ['DUE#3'], by })).toBe(false);
+      expect(allows(role, { action: 'secretsmanager:GetSecretValue', on: SECRET, by })).toBe(false);
+    }
+  });
+
+  it('there is one per function, each used by that function only, and only Lambda assumes it', () => {
+    expect(
+      ofType('AWS::IAM::Role')
+        .map(([id]) => id)
+        .sort(),
+    ).toEqual(NAMES.map((name) => FUNCTIONS[name].role).sort());
+    for (const name of NAMES) {
+      expect(resource(FUNCTIONS[name].logicalId).Properties.Role).toEqual({
+        'Fn::GetAtt': [FUNCTIONS[name].role, 'Arn'],
+      });
+      expect(resource(FUNCTIONS[name].role).Properties.AssumeRolePolicyDocument.Statement).toEqual([
+        { Effect: 'Allow', Principal: { Service: 'lambda.amazonaws.com' }, Action: 'sts:AssumeRole' },
+      ]);
+    }
+  });
+
+  it('nothing is granted by wildcard or behind the back of the roles', () => {
+    for (const [id, { Properties }] of ofType('AWS::IAM::Role')) {
+      expect(Properties).not.toHaveProperty('ManagedPolicyArns');
+      for (const { Action, Resource: on } of statementsOf(id)) expect(JSON.stringify([Action, on])).not.toContain('*');
+    }
+    for (const type of ['AWS::IAM::Policy', 'AWS::IAM::ManagedPolicy', 'AWS::IAM::RolePolicy'])
+      expect(ofType(type)).toEqual([]);
+  });
+
+  it('what is granted on the table is what the store calls', async () => {
+    const store = join(ROOT, 'lib', 'store');
+    const files = (await readdir(store, { recursive: true })).filter((name) => name.endsWith('.ts'));
+    const commands = files.flatMap((file) =>
+      [...readFileSync(join(store, file), 'utf8').matchAll(/\bnew (\w+)Command\(/g)].map(
+        ([, name]) => `dynamodb:${name}`,
+      ),
+    );
+    expect([...new Set(commands)].sort()).toEqual([...READS, ...WRITES].sort());
+  });
+});

@@ -1,0 +1,313 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { gcraFor } from '../../../lib/upstream/gcra.ts';
+import { Governor, type GovernorOptions } from '../../../lib/upstream/governor.ts';
+import { FakeClock } from '../../fixtures/upstream/fakeClock.ts';
+import { MemoryRateStore } from '../../fixtures/upstream/memoryRateStore.ts';
+import { seededRandom } from '../../fixtures/upstream/seededRandom.ts';
+
+function prepare(options: Partial<GovernorOptions> = {}) {
+  const clock = new FakeClock();
+  const store = new MemoryRateStore();
+  let seed = 0;
+  const instance = () => {
+    seed += 1;
+    return new Governor({
+      store,
+      cell: 'tenant',
+      ratePerMinute: 100,
+      clock,
+      random: seededRandom(seed),
+      ...options,
+    });
+  };
+  return { clock, store, instance, startMs: clock.now() };
+}
+
+/** The most moments in any closed window of a minute. */
+function worstMinute(momentsMs: readonly number[]): number {
+  const sorted = [...momentsMs].sort((a, b) => a - b);
+  let worst = 0;
+  let first = 0;
+  for (const [last, atMs] of sorted.entries()) {
+    while (atMs - (sorted[first] ?? 0) > 60_000) first += 1;
+    worst = Math.max(worst, last - first + 1);
+  }
+  return worst;
+}
+
+describe('gcraFor', () => {
+  it('gives 100 a minute a slot every 631.6 ms and a burst of 5', () => {
+    const { intervalMs, toleranceMs, latenessMs } = gcraFor(100);
+    expect(intervalMs).toBeCloseTo(60_000 / 95, 2);
+    expect(toleranceMs).toBe(4 * intervalMs);
+    expect(latenessMs).toBeCloseTo(intervalMs / 2, 2);
+  });
+
+  it('keeps the worst minute within the rate at every rate, lateness and a slot given back included', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 5_000 }), (rate) => {
+        const { intervalMs, toleranceMs, latenessMs } = gcraFor(rate);
+        const burst = toleranceMs / intervalMs + 1;
+        expect((60_000 + 2 * latenessMs) / intervalMs + burst).toBeLessThanOrEqual(rate + 1);
+      }),
+    );
+  });
+
+  it.each([0, -5, 1.5, Number.NaN])('refuses the rate %d', (rate) => {
+    expect(() => gcraFor(rate)).toThrow(RangeError);
+  });
+
+  it.each([
+    [100, 100],
+    [100, 0],
+    [100, 2.5],
+  ])('refuses at rate %d the burst %d', (rate, burst) => {
+    expect(() => gcraFor(rate, burst)).toThrow(RangeError);
+  });
+});
+
+describe('Method: acquire', () => {
+  it('grants the burst at once, then one slot per interval', async () => {
+    const { clock, instance, startMs } = prepare();
+    const governor = instance();
+    const grantedAt: number[] = [];
+    for (let index = 0; index < 8; index += 1) {
+      expect((await governor.acquire({ deadlineMs: startMs + 10_000 })).granted).toBe(true);
+      grantedAt.push(clock.now() - startMs);
+    }
+    expect(grantedAt).toEqual([0, 0, 0, 0, 0, 632, 1264, 1895]);
+  });
+
+  it('takes one round trip while it knows the cell', async () => {
+    const { store, instance, startMs } = prepare();
+    const governor = instance();
+    for (let index = 0; index < 5; index += 1) await governor.acquire({ deadlineMs: startMs });
+    expect(store.calls).toMatchObject({ reserveIdle: 1, reserveBusy: 4, read: 0 });
+  });
+
+  it('says when to come back, if no slot fits the deadline', async () => {
+    const { instance, startMs } = prepare();
+    const governor = instance();
+    for (let index = 0; index < 5; index += 1) await governor.acquire({ deadlineMs: startMs });
+    expect(await governor.acquire({ deadlineMs: startMs + 100 })).toEqual({ granted: false, retryAtMs: startMs + 632 });
+  });
+
+  it('grants nothing after the deadline', async () => {
+    const { store, instance, startMs } = prepare();
+    expect(await instance().acquire({ deadlineMs: startMs - 1 })).toEqual({ granted: false, retryAtMs: startMs });
+    expect(store.calls.reserveIdle).toBe(0);
+  });
+
+  it.each([1, 2, 3, 5, 20, 40, 100, 600])(
+    'at %i a minute: never more, and under steady load nearly all of it (95 percent from 20 on)',
+    async (rate) => {
+      const { clock, instance, startMs } = prepare({ ratePerMinute: rate });
+      const endMs = startMs + 10 * 60_000;
+      const grants: number[] = [];
+      await Promise.all(
+        Array.from({ length: 6 }, async () => {
+          const governor = instance();
+          while (clock.now() < endMs) {
+            const answer = await governor.acquire({ deadlineMs: clock.now() + 5_000 });
+            if (answer.granted) grants.push(clock.now());
+            else await clock.sleep(Math.max(1, answer.retryAtMs - clock.now()));
+          }
+        }),
+      );
+      const inTime = grants.filter((atMs) => atMs < endMs);
+      expect(worstMinute(inTime)).toBeLessThanOrEqual(rate);
+      expect(inTime.length).toBeGreaterThanOrEqual(rate * 10 * (rate >= 20 ? 0.95 : rate === 1 ? 0.9 : 0.85));
+    },
+    60_000,
+  );
+
+  it('SCENARIO 17: random arrivals at many instances, some permits given back, used up to the last usable moment → never more than 100 in any minute', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(
+          fc.record({
+            atMs: fc.integer({ min: 0, max: 150_000 }),
+            patienceMs: fc.integer({ min: 0, max: 20_000 }),
+            instance: fc.nat(7),
+            lateness: fc.double({ min: 0, max: 1, noNaN: true }),
+            fate: fc.constantFrom('use', 'use', 'use', 'release'),
+            scheduled: fc.boolean(),
+          }),
+          { minLength: 150, maxLength: 400 },
+        ),
+        async (arrivals) => {
+          const { clock, instance, startMs } = prepare();
+          const instances = Array.from({ length: 8 }, instance);
+          const used: number[] = [];
+          await Promise.all(
+            arrivals.map(async (arrival) => {
+              await clock.sleep(arrival.atMs);
+              const answer = await instances[arrival.instance]?.acquire({
+                deadlineMs: clock.now() + arrival.patienceMs,
+                priority: arrival.scheduled ? 'scheduled' : 'interactive',
+              });
+              if (!answer?.granted) return;
+              const untilMs = answer.permit.usableUntilMs ?? 0;
+              await clock.sleep(Math.floor((untilMs - clock.now()) * arrival.lateness));
+              if (arrival.fate === 'release') await answer.permit.release();
+              else used.push(clock.now());
+            }),
+          );
+          expect(worstMinute(used)).toBeLessThanOrEqual(100);
+          expect(used.every((atMs) => atMs >= startMs)).toBe(true);
+        },
+      ),
+      { numRuns: 15 },
+    );
+  }, 60_000);
+
+  it('lets clients go before the schedule, which still uses what is free', async () => {
+    const { clock, instance, startMs } = prepare();
+    const governor = instance();
+    let clients = 0;
+    let scheduled = 0;
+    const run = async (priority: 'interactive' | 'scheduled', untilMs: number, count: () => void) => {
+      while (clock.now() < untilMs) {
+        const answer = await governor.acquire({ deadlineMs: clock.now() + 3_000, priority });
+        if (answer.granted) count();
+        else await clock.sleep(Math.max(1, answer.retryAtMs - clock.now()));
+      }
+    };
+    await Promise.all([
+      run('interactive', startMs + 60_000, () => clients++),
+      run('interactive', startMs + 60_000, () => clients++),
+      run('scheduled', startMs + 60_000, () => scheduled++),
+    ]);
+    expect(clients).toBeGreaterThan(90);
+    expect(scheduled).toBeLessThan(8);
+
+    const before = scheduled;
+    await run('scheduled', clock.now() + 120_000, () => scheduled++);
+    expect(scheduled - before).toBeGreaterThanOrEqual(190);
+  });
+});
+
+describe('Method: pause', () => {
+  it('SCENARIO 16: pauses every instance, and this one does not even ask', async () => {
+    const { clock, store, instance, startMs } = prepare();
+    const [one, other] = [instance(), instance()];
+    await one.pause(startMs + 120_000);
+
+    expect(await one.acquire({ deadlineMs: startMs + 5_000 })).toEqual({
+      granted: false,
+      retryAtMs: startMs + 120_000,
+    });
+    expect(store.calls.reserveIdle).toBe(0);
+    expect(await other.acquire({ deadlineMs: startMs + 5_000 })).toEqual({
+      granted: false,
+      retryAtMs: startMs + 120_000,
+    });
+
+    expect((await other.acquire({ deadlineMs: startMs + 125_000 })).granted).toBe(true);
+    expect(clock.now()).toBeGreaterThanOrEqual(startMs + 120_000);
+  });
+
+  it('keeps the longer of two pauses', async () => {
+    const { instance, startMs } = prepare();
+    const governor = instance();
+    await governor.pause(startMs + 60_000);
+    await governor.pause(startMs + 10_000);
+    expect(await governor.acquire({ deadlineMs: startMs + 30_000 })).toEqual({
+      granted: false,
+      retryAtMs: startMs + 60_000,
+    });
+  });
+
+  it('SCENARIO 16, 17: those who queue when the pause comes are not granted before its end, and do not come back in step', async () => {
+    const { clock, instance, startMs } = prepare();
+    const endMs = startMs + 32_000;
+    const grants: number[] = [];
+    const refused: number[] = [];
+    const waiting = Array.from({ length: 50 }, async (_, index) => {
+      const answer = await instance().acquire({ deadlineMs: startMs + (index % 2 === 0 ? 40_000 : 20_000) });
+      if (answer.granted) grants.push(clock.now() - startMs);
+      else refused.push(answer.retryAtMs - startMs);
+    });
+    await clock.sleep(2_000);
+    await instance().pause(endMs);
+    await Promise.all(waiting);
+
+    expect(grants.filter((atMs) => atMs > 2_050 && atMs < 32_000)).toEqual([]);
+    const after = grants.filter((atMs) => atMs >= 32_000);
+    expect(after.length).toBeGreaterThan(10);
+    expect(after.filter((atMs) => atMs === 32_000).length).toBeLessThan(3);
+    expect(refused.every((atMs) => atMs >= 20_000)).toBe(true);
+    expect(worstMinute(grants)).toBeLessThanOrEqual(100);
+  });
+
+  it('holds on this instance although the store is down', async () => {
+    const { store, instance, startMs } = prepare();
+    const governor = instance();
+    store.down = true;
+    await governor.pause(startMs + 10_000);
+    expect((await governor.acquire({ deadlineMs: startMs + 5_000 })).granted).toBe(false);
+  });
+});
+
+describe('Method: release', () => {
+  it('gives a fresh permit back, once', async () => {
+    const { store, instance, startMs } = prepare();
+    const governor = instance();
+    const answer = await governor.acquire({ deadlineMs: startMs });
+    if (!answer.granted) throw new Error('expected a permit');
+    await answer.permit.release();
+    await answer.permit.release();
+    expect(store.calls.release).toBe(1);
+    expect(store.cells.get('tenant')?.tatMs).toBe(startMs);
+  });
+
+  it('lets an aged or a queued permit lapse, as it would come back in another minute', async () => {
+    const { clock, store, instance, startMs } = prepare();
+    const governor = instance();
+    const aged = await governor.acquire({ deadlineMs: startMs });
+    clock.advance(400);
+    if (aged.granted) await aged.permit.release();
+    for (let index = 0; index < 5; index += 1) {
+      const queued = await governor.acquire({ deadlineMs: startMs + 20_000 });
+      if (queued.granted && index === 4) await queued.permit.release();
+    }
+    expect(store.calls.release).toBe(0);
+  });
+
+  it('never throws, whatever the store does', async () => {
+    const { store, instance, startMs } = prepare();
+    const answer = await instance().acquire({ deadlineMs: startMs });
+    store.down = true;
+    if (answer.granted) await expect(answer.permit.release()).resolves.toBeUndefined();
+  });
+});
+
+describe('Store down', () => {
+  it('SCENARIO 45: falls back to a small local share, never to "unlimited", and finds back', async () => {
+    const { clock, store, instance, startMs } = prepare();
+    const governor = instance();
+    store.down = true;
+    const grants: number[] = [];
+    while (clock.now() < startMs + 180_000) {
+      const answer = await governor.acquire({ deadlineMs: clock.now() + 1_000 });
+      if (answer.granted) grants.push(clock.now());
+      else await clock.sleep(Math.max(1, answer.retryAtMs - clock.now()));
+    }
+    expect(worstMinute(grants)).toBeLessThanOrEqual(5);
+    expect(grants.length).toBeGreaterThanOrEqual(14);
+
+    store.down = false;
+    expect((await governor.acquire({ deadlineMs: clock.now() })).granted).toBe(true);
+    expect(store.cells.size).toBe(1);
+  });
+
+  it('counts what the table granted against the local share', async () => {
+    const { store, instance, startMs } = prepare();
+    const governor = instance();
+    for (let index = 0; index < 5; index += 1) await governor.acquire({ deadlineMs: startMs });
+    store.down = true;
+    const answer = await governor.acquire({ deadlineMs: startMs + 5_000 });
+    expect(answer.granted).toBe(false);
+  });
+});

@@ -1,0 +1,208 @@
+import { describe, expect, it } from 'vitest';
+import type { PermitAnswer } from '../../../lib/operations/ports/cognigy.ts';
+import { Concurrency } from '../../../lib/upstream/concurrency.ts';
+import { Governor } from '../../../lib/upstream/governor.ts';
+import { HttpClient, type HttpRequest } from '../../../lib/upstream/httpClient.ts';
+import { sendWithRetry } from '../../../lib/upstream/retry.ts';
+import { FakeClock } from '../../fixtures/upstream/fakeClock.ts';
+import { MemoryRateStore } from '../../fixtures/upstream/memoryRateStore.ts';
+import { fail, hang, inTurn, json, type Reply, ScriptedFetch } from '../../fixtures/upstream/scriptedFetch.ts';
+import { seededRandom } from '../../fixtures/upstream/seededRandom.ts';
+
+function prepare(...replies: Reply[]) {
+  const clock = new FakeClock();
+  const random = seededRandom(7);
+  const rates = new MemoryRateStore();
+  const governor = new Governor({ store: rates, cell: 'tenant', ratePerMinute: 100, clock, random });
+  const sentAt: number[] = [];
+  const reply = inTurn(...replies);
+  const network = new ScriptedFetch((request, signal) => {
+    sentAt.push(clock.now() - startMs);
+    return reply(request, signal);
+  });
+  const concurrency = new Concurrency(5, { clock });
+  const client = new HttpClient({ fetch: network.fetch, clock, concurrency });
+  const startMs = clock.now();
+  const send = (deadlineInMs = 20_000, firstPermit?: Promise<PermitAnswer>) => {
+    const request: HttpRequest = {
+      method: 'PUT',
+      url: 'https://cognigy.test/x',
+      accessToken: 't',
+      correlationId: 'c',
+      body: '{}',
+      deadlineMs: startMs + deadlineInMs,
+    };
+    return sendWithRetry({ client, governor, clock, random }, request, {
+      priority: 'interactive',
+      ...(firstPermit && { firstPermit }),
+    });
+  };
+  const permitsTaken = () => rates.calls.reserveIdle + rates.calls.reserveBusy;
+  return { clock, rates, governor, network, concurrency, sentAt, send, startMs, permitsTaken };
+}
+
+const ok = () => json(200, { ok: true });
+
+describe('sendWithRetry', () => {
+  it.each([200, 204, 302, 400, 401, 403, 404, 409, 410, 412, 413, 422])('takes %i for an answer', async (status) => {
+    const { send, network } = prepare(() => new Response(null, { status }));
+    expect(await send()).toMatchObject({ kind: 'answer', attempts: 1, answer: { status } });
+    expect(network.requests).toHaveLength(1);
+  });
+
+  it.each([
+    ['408', () => json(408, {}), false],
+    ['500', () => json(500, {}), true],
+    ['503', () => json(503, {}), true],
+    ['a refused connection', fail('ECONNREFUSED'), false],
+    ['a reset', fail('ECONNRESET'), true],
+    ['a timeout', hang, true],
+  ])('tries again after %s, and remembers whether it may have been applied', async (_what, reply, maybeApplied) => {
+    const { send, permitsTaken } = prepare(reply, ok);
+    expect(await send()).toMatchObject({ kind: 'answer', attempts: 2, maybeApplied });
+    expect(permitsTaken()).toBe(2);
+  });
+
+  it.each([
+    ['503', () => json(503, {}), { reason: 'down', maybeApplied: true, status: 503 }],
+    ['refused connections', fail('ECONNREFUSED'), { reason: 'down', maybeApplied: false }],
+    ['timeouts', hang, { reason: 'timeout', maybeApplied: true }],
+  ])('gives up after three tries with %s', async (_what, reply, expected) => {
+    const { send, network, permitsTaken } = prepare(reply);
+    expect(await send()).toMatchObject({ kind: 'unavailable', attempts: 3, ...expected });
+    expect(network.requests).toHaveLength(3);
+    expect(permitsTaken()).toBe(3);
+  });
+
+  it('waits with full jitter: below 200 ms, then below 400 ms', async () => {
+    const { send, sentAt } = prepare(() => json(500, {}));
+    await send();
+    const [first = 0, second = 0, third = 0] = sentAt;
+    expect(second - first).toBeLessThan(200);
+    expect(third - second).toBeLessThan(400);
+    expect(third).toBeGreaterThan(0);
+  });
+
+  it('repeats at once, and only once, after a connection that died while the Lambda was frozen', async () => {
+    const { send, sentAt } = prepare(fail('UND_ERR_SOCKET'), fail('ECONNRESET'), ok);
+    expect(await send()).toMatchObject({ kind: 'answer', attempts: 3 });
+    expect(sentAt[1]).toBe(0);
+    expect(sentAt[2]).toBeGreaterThan(0);
+  });
+
+  it.each([
+    ['seconds', '2'],
+    ['an HTTP date', new Date(new FakeClock().now() + 2_000).toUTCString()],
+  ])('obeys Retry-After in %s', async (_what, header) => {
+    const { send, sentAt } = prepare(() => json(503, {}, { 'retry-after': header }), ok);
+    await send();
+    expect(sentAt).toEqual([0, 2_000]);
+  });
+
+  it('ignores a Retry-After that is garbage', async () => {
+    const { send, sentAt } = prepare(() => json(503, {}, { 'retry-after': 'later' }), ok);
+    await send();
+    expect(sentAt[1]).toBeLessThan(200);
+  });
+
+  it('stops at once when Retry-After does not fit the deadline, and says when to come back', async () => {
+    const { send, clock, startMs } = prepare(() => json(503, {}, { 'retry-after': '60' }));
+    expect(await send()).toMatchObject({ reason: 'down', attempts: 1, retryAtMs: startMs + 60_000 });
+    expect(clock.now()).toBe(startMs);
+  });
+
+  it('SCENARIO 16: a 429 with Retry-After: 120 pauses everybody, in the table too', async () => {
+    const { send, rates, network, startMs, clock } = prepare(() => json(429, {}, { 'retry-after': '120' }));
+    const throttled = { kind: 'unavailable', reason: 'throttled', retryAtMs: startMs + 120_000 };
+    expect(await send()).toMatchObject({ ...throttled, attempts: 1, maybeApplied: false, status: 429 });
+    expect(rates.cells.get('tenant')?.pausedUntilMs).toBe(startMs + 120_000);
+
+    expect(await send()).toMatchObject({ ...throttled, attempts: 0 });
+    expect(network.requests).toHaveLength(1);
+    expect(clock.now()).toBe(startMs);
+  });
+
+  it('sits out a 429 that fits, and never comes back early', async () => {
+    const { send, sentAt } = prepare(() => json(429, {}, { 'retry-after': '3' }), ok);
+    expect(await send()).toMatchObject({ kind: 'answer', attempts: 2 });
+    expect(sentAt[1]).toBeGreaterThanOrEqual(3_000);
+    expect(sentAt[1]).toBeLessThan(4_000);
+  });
+
+  it('pauses 10 s after a 429 that does not say how long', async () => {
+    const { send, rates, startMs } = prepare(() => json(429, {}));
+    expect(await send(9_000)).toMatchObject({ reason: 'throttled', retryAtMs: startMs + 10_000 });
+    expect(rates.cells.get('tenant')?.pausedUntilMs).toBe(startMs + 10_000);
+  });
+
+  it('never goes beyond the deadline', async () => {
+    const { send, clock, startMs } = prepare(hang);
+    expect(await send(6_000)).toMatchObject({ reason: 'timeout', maybeApplied: true });
+    expect(clock.now() - startMs).toBeLessThanOrEqual(6_000);
+  });
+
+  it('has no permit in time → budget, with the next chance', async () => {
+    const { send, governor, network, startMs } = prepare(ok);
+    for (let index = 0; index < 5; index += 1) await governor.acquire({ deadlineMs: startMs });
+    expect(await send(100)).toMatchObject({ reason: 'budget', attempts: 0, retryAtMs: startMs + 632 });
+    expect(network.requests).toHaveLength(0);
+  });
+});
+
+describe('A permit fetched ahead', () => {
+  it('is used for the first try, the next one takes its own', async () => {
+    const { send, governor, startMs, permitsTaken } = prepare(() => json(500, {}), ok);
+    await send(20_000, governor.acquire({ deadlineMs: startMs + 20_000 }));
+    expect(permitsTaken()).toBe(2);
+  });
+
+  it('that was refused beyond the deadline ends it without asking again', async () => {
+    const { send, network, rates, startMs } = prepare(ok);
+    const refused = Promise.resolve<PermitAnswer>({ granted: false, retryAtMs: startMs + 30_000 });
+    expect(await send(20_000, refused)).toMatchObject({ reason: 'budget', retryAtMs: startMs + 30_000 });
+    expect(network.requests).toHaveLength(0);
+    expect(rates.calls.reserveIdle).toBe(0);
+  });
+
+  it('that has aged is exchanged for a fresh one', async () => {
+    const { send, clock, governor, startMs, permitsTaken } = prepare(ok);
+    const ahead = governor.acquire({ deadlineMs: startMs + 20_000 });
+    await ahead;
+    clock.advance(400);
+    expect(await send(20_000, ahead)).toMatchObject({ kind: 'answer' });
+    expect(permitsTaken()).toBe(2);
+  });
+
+  it('that a pause has overtaken is not used', async () => {
+    const { send, governor, sentAt, startMs } = prepare(ok);
+    const ahead = governor.acquire({ deadlineMs: startMs + 20_000 });
+    await ahead;
+    await governor.pause(startMs + 2_000);
+    await send(20_000, ahead);
+    expect(sentAt[0]).toBeGreaterThanOrEqual(2_000);
+  });
+
+  it('that aged while the request queued for a place is exchanged, not used late', async () => {
+    const { send, clock, concurrency, startMs, permitsTaken, sentAt } = prepare(ok);
+    const places = await Promise.all(Array.from({ length: 5 }, () => concurrency.enter(startMs + 60_000)));
+    const sending = send();
+    await clock.sleep(3_000);
+    for (const place of places) place?.leave();
+    expect(await sending).toMatchObject({ kind: 'answer', attempts: 1 });
+    expect(sentAt).toEqual([3_000]);
+    expect(permitsTaken()).toBe(2);
+  });
+
+  it('that rejects does no harm', async () => {
+    const { send } = prepare(ok);
+    expect(await send(20_000, Promise.reject(new Error('lost')))).toMatchObject({ kind: 'answer' });
+  });
+
+  it('goes back when no place came free in time', async () => {
+    const { send, governor, concurrency, rates, startMs } = prepare(ok);
+    await Promise.all(Array.from({ length: 5 }, () => concurrency.enter(startMs + 60_000)));
+    const result = await send(200, governor.acquire({ deadlineMs: startMs + 200 }));
+    expect(result).toMatchObject({ kind: 'unavailable', reason: 'deadline', attempts: 0 });
+    expect(rates.calls.release).toBe(1);
+  });
+});
