@@ -1,17 +1,16 @@
 // Bundles every function: functions/<name>/handler.ts becomes dist/<name>/, the exact content of the zip that is deployed.
 import { existsSync } from 'node:fs';
-import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import standaloneCode from 'ajv/dist/standalone/index.js';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
+import { compileSchema } from '../lib/context/schemaCompiler.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
-/** Files of `infra/config/` that a function reads at run time. They are shipped as `config/<file>` beside its bundle. */
-export const CONFIG_FILES: Readonly<Record<string, readonly string[]>> = {
-  snapshot: ['context.schema.json'],
-  sync: ['context.schema.json'],
-};
+/** The tenant's context schema: what `CONTEXT_SCHEMA_FILE` names, else the shipped one. */
+const SCHEMA_FILE = resolve(ROOT, process.env['CONTEXT_SCHEMA_FILE'] ?? 'infra/config/context.schema.json');
 
 /**
  * Modules that a function in Lambda never reaches but that every bundle would carry, and what stands in for them.
@@ -30,6 +29,9 @@ export const eventStreamSerdeProvider = () => { throw new Error('left out of thi
 
 /** Every schema of zod can turn itself into JSON Schema (15 KiB). Ours only parse. */
 const ZOD_TO_JSON_SCHEMA = /[\\/]zod[\\/]v4[\\/]core[\\/](?:to-json-schema|json-schema-processors)\.js$/;
+
+/** Ajv compiles the tenant's schema here rather than at every cold start, and stays out of the bundle itself (130 KiB). */
+const TENANT_SCHEMA = /[\\/]lib[\\/]platform[\\/]tenantSchema\.ts$/;
 
 /** The SDK's clients import their whole package.json for one member of it. */
 const AWS_PACKAGE_JSON = /[\\/]@aws-sdk[\\/][^\\/]+[\\/]package\.json$/;
@@ -54,6 +56,15 @@ const diet: Plugin = {
         contents: `const absent = () => () => { throw new Error('left out of this bundle'); };\nexport const ${names.join(', ')};`,
       };
     });
+    onLoad({ filter: TENANT_SCHEMA }, async ({ path }) => {
+      const { ajv, validate } = compileSchema(JSON.parse(await readFile(SCHEMA_FILE, 'utf8')));
+      return {
+        contents: `import { contextSchemaOf } from '../context/schema.ts';
+${standaloneCode.default(ajv, validate)}
+export const tenantSchema = contextSchemaOf(validate);`,
+        resolveDir: dirname(path),
+      };
+    });
     onLoad({ filter: AWS_PACKAGE_JSON }, async ({ path }) => {
       const { version } = JSON.parse(await readFile(path, 'utf8'));
       return { contents: JSON.stringify({ version }), loader: 'json' };
@@ -69,8 +80,6 @@ export interface FunctionBundle {
   /** The source map. Kept beside the build, not shipped: five times as large, it would cost more at every cold start than it explains. */
   readonly sourceMap: Uint8Array;
   readonly metafile: Metafile;
-  /** See {@link CONFIG_FILES}. */
-  readonly configFiles: readonly string[];
 }
 
 /** The functions: the folders of `functions/` that have a `handler.ts`, sorted. */
@@ -123,7 +132,6 @@ export async function bundleFunction(name: string, root = ROOT): Promise<Functio
     code: contents('index.mjs'),
     sourceMap: contents('index.mjs.map'),
     metafile: result.metafile,
-    configFiles: CONFIG_FILES[name] ?? [],
   };
 }
 
@@ -139,14 +147,9 @@ export async function writeBundles(bundles: readonly FunctionBundle[], root = RO
   const dist = join(root, 'dist');
   await rm(dist, { recursive: true, force: true });
   await mkdir(join(dist, 'meta'), { recursive: true });
-  for (const { name, code, sourceMap, metafile, configFiles } of bundles) {
+  for (const { name, code, sourceMap, metafile } of bundles) {
     await mkdir(join(dist, name));
     await writeFile(join(dist, name, 'index.mjs'), code);
-    for (const file of configFiles) {
-      const target = join(dist, name, 'config', file);
-      await mkdir(dirname(target), { recursive: true });
-      await cp(join(root, 'infra', 'config', file), target);
-    }
     await writeFile(join(dist, 'meta', `${name}.json`), JSON.stringify(metafile));
     await writeFile(join(dist, 'meta', `${name}.mjs.map`), sourceMap);
   }

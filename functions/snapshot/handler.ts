@@ -1,11 +1,10 @@
 import { createHttpHandler } from '../../lib/http/handler.ts';
 import { inspect } from '../../lib/operations/inspect.ts';
-import { loadContextSchema } from '../../lib/platform/contextSchema.ts';
 import { createBridge, wireReads } from '../../lib/platform/deps.ts';
+import { tenantSchema as schema } from '../../lib/platform/tenantSchema.ts';
 import { answerAudit, answerInspect, readAuditQuery } from './request.ts';
 
 const bridge = createBridge('snapshot', wireReads);
-const schema = loadContextSchema(bridge.config);
 
 /** Reads: a session as the mirror knows it, and its audit trail. */
 export const handler = createHttpHandler({

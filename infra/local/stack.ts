@@ -1,7 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { ensureTable, LOCAL_CREDENTIALS, LOCAL_REGION, startDatabase } from './database.ts';
 import { functionDefinitions, type Invoke, loadFunction } from './functions.ts';
 import { createGateway, type GatewayRoute } from './gateway.ts';
@@ -38,7 +37,6 @@ export interface Stack {
 
 const TABLE_NAME = 'context-bridge';
 const SECRET_ID = 'context-bridge';
-const SCHEMA_FILE = fileURLToPath(new URL('../config/context.schema.json', import.meta.url));
 
 /** Brings up everything on one machine: database, secrets, upstream, the built functions behind a gateway, the schedule. */
 export async function startStack(options: StackOptions): Promise<Stack> {
@@ -73,7 +71,6 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       AWS_ENDPOINT_URL_SECRETS_MANAGER: secrets.url,
       POWERTOOLS_SERVICE_NAME: 'context-bridge',
       POWERTOOLS_METRICS_NAMESPACE: 'ContextBridge',
-      CONTEXT_SCHEMA_FILE: SCHEMA_FILE,
       ALLOW_INSECURE_UPSTREAM: 'true',
       ...options.settings,
       TABLE_NAME,

@@ -29,7 +29,6 @@ async function main(): Promise<void> {
       // The terminal is for people: say only what went wrong, unless asked for more.
       POWERTOOLS_LOG_LEVEL: env['LOG_LEVEL'] ?? 'WARN',
       POWERTOOLS_METRICS_DISABLED: env['POWERTOOLS_METRICS_DISABLED'] ?? 'true',
-      ...(env['CONTEXT_SCHEMA_FILE'] !== undefined && { CONTEXT_SCHEMA_FILE: env['CONTEXT_SCHEMA_FILE'] }),
     },
     ...(env['COGNIGY_BASE_URL'] && { cognigyBaseUrl: env['COGNIGY_BASE_URL'] }),
     ...(env['DATA_DIR'] && { dataDirectory: env['DATA_DIR'] }),

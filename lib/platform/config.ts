@@ -4,8 +4,8 @@ import * as z from 'zod';
 export class ConfigError extends Error {
   readonly problems: readonly string[];
 
-  constructor(problems: readonly string[], cause?: unknown) {
-    super(`the configuration is not complete: ${problems.join('; ')}`, { cause });
+  constructor(problems: readonly string[]) {
+    super(`the configuration is not complete: ${problems.join('; ')}`);
     this.name = 'ConfigError';
     this.problems = problems;
   }
@@ -42,7 +42,6 @@ const environment = z.object({
   AUDIT_RETENTION_DAYS: wholeNumber(90, 1, 3_650),
   AUDIT_VALUES: flag,
   CONTEXT_MAX_BYTES: wholeNumber(95_000, 1_000, 1_048_576),
-  CONTEXT_SCHEMA_FILE: z.string().min(1, 'must not be empty').optional(),
   DUE_SHARDS: wholeNumber(16, 1, 256),
   AWS_REGION: z.string().min(1).default('eu-central-1'),
   AWS_ACCESS_KEY_ID: required,
@@ -70,7 +69,6 @@ export interface Config {
   readonly auditRetentionMs: number;
   readonly auditValues: boolean;
   readonly contextMaxBytes: number;
-  readonly contextSchemaFile?: string;
   readonly dueShards: number;
   readonly aws: {
     readonly region: string;
@@ -121,7 +119,6 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
         ...(values.AWS_SESSION_TOKEN !== undefined && { sessionToken: values.AWS_SESSION_TOKEN }),
       },
     },
-    ...(values.CONTEXT_SCHEMA_FILE !== undefined && { contextSchemaFile: values.CONTEXT_SCHEMA_FILE }),
   };
 }
 

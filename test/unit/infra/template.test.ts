@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CONFIG_FILES } from '../../../scripts/build.ts';
 import { osls, zip } from '../../../scripts/package.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
@@ -167,12 +166,6 @@ describe('functions', () => {
       SESSION_ID_PREFIX: 'sess_',
       UPSTREAM_MAX_CONCURRENT: '5',
     });
-  });
-
-  it.each(NAMES)('%s finds in its zip the configuration files that its environment names', (name) => {
-    const variables: Record<string, Json> = resource(FUNCTIONS[name].logicalId).Properties.Environment.Variables;
-    const named = Object.entries(variables).filter(([key]) => key.endsWith('_FILE'));
-    expect(named.map(([, file]) => file)).toEqual((CONFIG_FILES[name] ?? []).map((file) => `config/${file}`));
   });
 
   it('carry no secret in their environment', () => {
