@@ -6,8 +6,13 @@ import type { AuditPage, AuditQuery, AuditRecord } from '../../lib/operations/po
 const AUDIT_LIMIT_DEFAULT = 50;
 const AUDIT_LIMIT_MAX = 500;
 
-export function answerInspect(request: BridgeRequest, found: Inspection | undefined, limitBytes: number): Answer {
-  if (found === undefined) throw new Problem('unknown-session');
+export function answerInspect(
+  request: BridgeRequest,
+  found: Inspection | 'unknown' | 'ended',
+  limitBytes: number,
+): Answer {
+  if (found === 'unknown') throw new Problem('unknown-session');
+  if (found === 'ended') throw new Problem('session-ended');
   const { nowMs } = found;
   return {
     status: 200,

@@ -94,15 +94,6 @@ export function dropExpired(mirror: Mirror, nowMs: number): Mirror {
   return { version: mirror.version, variables: new Map(visible.map((variable) => [variableId(variable), variable])) };
 }
 
-/** The earliest expiry among the variables, in epoch milliseconds. */
-export function nextExpiryMs(mirror: Mirror): number | undefined {
-  let next: number | undefined;
-  for (const { expiresAtMs } of mirror.variables.values()) {
-    if (expiresAtMs !== undefined && (next === undefined || expiresAtMs < next)) next = expiresAtMs;
-  }
-  return next;
-}
-
 /** JSON Pointer of an injected variable in the context. */
 export function pathOf(variable: Pick<Variable, 'key'>): string {
   return pointerOf([variable.key]);

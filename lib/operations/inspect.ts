@@ -1,4 +1,3 @@
-import { isExpired } from '../context/expiry.ts';
 import type { JsonObject, JsonValue } from '../context/json.ts';
 import { contextOf, EMPTY_MIRROR, pathOf, visibleVariables } from '../context/mirror.ts';
 import type { ContextSchema } from '../context/schema.ts';
@@ -42,24 +41,27 @@ export interface Inspection {
 
 const RECENT_AUDIT = 10;
 
-/** One session as the mirror knows it: one consistent version, nothing expired. `undefined` for a session never seen. */
-export async function inspect(deps: InspectDeps, sessionId: SessionId): Promise<Inspection | undefined> {
+/**
+ * One session as the mirror knows it: one consistent version, nothing expired. `unknown` for a session never seen or idle for
+ * too long, `ended` for one that the upstream says is gone.
+ */
+export async function inspect(deps: InspectDeps, sessionId: SessionId): Promise<Inspection | 'unknown' | 'ended'> {
   const { store, clock, schema } = deps;
   const lane = await store.readLane({ sessionId });
   const nowMs = clock.now();
-  if (lane === undefined || lane.version === 0) return undefined;
+  if (lane === undefined || lane.version === 0) return 'unknown';
   const pendingOperations = lane.journal.length - lane.endedVersions.size;
   const isIdle = lane.idleUntilMs <= nowMs;
-  if (isIdle && pendingOperations === 0) return undefined;
+  if (isIdle && pendingOperations === 0) return lane.hasEnded ? 'ended' : 'unknown';
 
   const [stored, audit] = await Promise.all([
     isIdle || lane.stateRef === undefined ? undefined : store.readMirror(lane, lane.stateRef),
     store.readAudit(lane, { nowMs, limit: RECENT_AUDIT }),
   ]);
   const mirror = await store.loadValues(lane, stored?.mirror ?? EMPTY_MIRROR);
-  const variables = visibleVariables(mirror, nowMs)
-    .filter((variable) => !isExpired(variable, nowMs))
-    .flatMap((variable) => ('inline' in variable.value ? [{ ...variable, value: variable.value.inline }] : []));
+  const variables = visibleVariables(mirror, nowMs).flatMap((variable) =>
+    'inline' in variable.value ? [{ ...variable, value: variable.value.inline }] : [],
+  );
   const context = contextOf(variables);
   return {
     version: lane.version,

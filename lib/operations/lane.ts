@@ -96,7 +96,7 @@ async function pushOwn(
       deadlineMs,
       telemetry,
       correlationId: operation.correlationId,
-      ownOperationId: operation.operationId,
+      own: { operationId: operation.operationId, payload: operation.payload },
     });
     const outcome = report.outcomes.get(operation.operationId);
     if (!report.settled) return awaitDurably(deps, command, version, false);

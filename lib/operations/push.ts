@@ -5,6 +5,7 @@ import { type Applied, applyOperations, type Batch, type LoadedOperation, planPu
 import type { CognigyPort, InjectResult, PermitAnswer, Priority, RefusalCode } from './ports/cognigy.ts';
 import type {
   AuditPayload,
+  InjectPayload,
   Lane,
   Lease,
   NewAnswer,
@@ -36,7 +37,7 @@ export interface PushCommand {
   readonly correlationId: string;
   readonly telemetry: Telemetry;
   /** The operation whose client is waiting here. Absent in the schedule. */
-  readonly ownOperationId?: string;
+  readonly own?: { readonly operationId: string; readonly payload: InjectPayload };
   /** Read beside the commit; perhaps not the current one. */
   readonly newest?: StoredMirror | undefined;
   readonly permit?: PermitAnswer;
@@ -156,7 +157,7 @@ class Push {
 
   /** Who has a client waiting goes first (DESIGN section 3). */
   get #priority(): Priority {
-    return this.#command.ownOperationId === undefined ? 'scheduled' : 'interactive';
+    return this.#command.own?.operationId === undefined ? 'scheduled' : 'interactive';
   }
 
   #openEntries() {
@@ -164,7 +165,13 @@ class Push {
   }
 
   #load(): Promise<LoadedOperation[]> {
-    return Promise.all(this.#openEntries().map(async (entry) => ({ entry, payload: await entry.payload() })));
+    const { own } = this.#command;
+    return Promise.all(
+      this.#openEntries().map(async (entry) => ({
+        entry,
+        payload: own?.operationId === entry.operationId ? own.payload : await entry.payload(),
+      })),
+    );
   }
 
   async #returnPermit(): Promise<void> {
@@ -252,6 +259,7 @@ class Push {
     const releasedKeys: string[] = [];
     const ended = new Set(this.#lane.endedVersions);
     let hasPending = false;
+    let wasTried = false;
     let sessionEnded = false;
     let deferredVersion = this.#lane.deferredVersion;
 
@@ -259,8 +267,13 @@ class Push {
       const { entry } = operation;
       const outcome = this.#outcomeOf(operation, result, nowMs);
       if (outcome === undefined) {
+        const isFirst = entry.version > this.#lane.deferredVersion;
+        const attempts = result.kind === 'expired' ? 0 : result.attempts;
         hasPending = true;
+        wasTried ||= attempts > 0;
         deferredVersion = Math.max(deferredVersion, entry.version);
+        // Every attempt has its entry (DESIGN I6); waiting for a permit once more is none.
+        if (attempts === 0 && !isFirst) continue;
       } else {
         ended.add(entry.version);
         outcomes.set(entry.operationId, outcome);
@@ -283,9 +296,9 @@ class Push {
     }
     const isEmpty = settledPrefix === this.#lane.journal.length;
     const hasOutbox = audit.length > 0 || this.#lane.hasRefusals || (this.#lane.hasOutbox && !outboxArchived);
-    const deferrals = hasPending ? this.#lane.deferrals + 1 : 0;
+    const deferrals = hasPending ? this.#lane.deferrals + (wasTried ? 1 : 0) : 0;
     const dueAtMs = hasPending
-      ? this.#deferUntil(nowMs, deferrals)
+      ? this.#deferUntil(nowMs, wasTried ? deferrals : 1)
       : hasOutbox || !isEmpty
         ? nowMs + ARCHIVE_AFTER_MS
         : undefined;
@@ -304,6 +317,7 @@ class Push {
       ...(this.#stateRef !== undefined && { stateRef: this.#stateRef, idleUntilMs: nowMs + sessionTtlMs }),
       // The bot's session is gone, and the mirror with it (SCENARIOS 20).
       ...(sessionEnded && { idleUntilMs: nowMs }),
+      sessionEnded: sessionEnded || (this.#lane.hasEnded && this.#stateRef === undefined),
     };
     let settled = await store.settle(this.#lane, { ...settlement, ...(dueAtMs !== undefined && { dueAtMs }) });
     if (settled === 'moved-on') settled = await store.settle(this.#lane, { ...settlement, dueAtMs: nowMs });
@@ -341,7 +355,7 @@ class Push {
         };
       }
       case 'refused': {
-        const isFresh = operationId === this.#command.ownOperationId && version > this.#lane.deferredVersion;
+        const isFresh = operationId === this.#command.own?.operationId && version > this.#lane.deferredVersion;
         // Others' operations may have been accepted as pending already; whether access comes back is not for us to say.
         if (ACCESS_CODES.has(result.code) && !isFresh) return undefined;
         const paths = result.paths === undefined ? {} : { paths: result.paths };
@@ -357,7 +371,7 @@ class Push {
       return;
     }
     // An answer is kept for whoever may ask: a repeat of the key, or the client of an operation that we pushed for it.
-    if (idempotencyHash === undefined && operationId === this.#command.ownOperationId) return;
+    if (idempotencyHash === undefined && operationId === this.#command.own?.operationId) return;
     answers.push({ outcomeId: idempotencyHash ?? operationId, fingerprint, outcome });
   }
 

@@ -58,15 +58,33 @@ export async function workOffDue(deps: LaneDeps, command: WorkOffCommand): Promi
 }
 
 async function workOff(deps: LaneDeps, command: WorkOffCommand, session: SessionKey): Promise<boolean> {
-  const { store, clock, random } = deps;
+  const { store, cognigy, clock, random } = deps;
   const { telemetry, correlationId } = command;
-  const nowMs = clock.now();
-  const deadlineMs = Math.min(command.deadlineMs, nowMs + LANE_BUDGET_MS);
-  const lease = { fence: random.ulid(nowMs), untilMs: deadlineMs + LEASE_MARGIN_MS };
   try {
+    const seen = await store.readLane(session);
+    if (seen === undefined || (seen.lease !== undefined && seen.lease.untilMs > clock.now())) return false;
+    // The permit before the lease: who waits for budget must not keep a session's clients waiting.
+    const needsPermit = seen.journal.length > seen.endedVersions.size;
+    const permitBy = { deadlineMs: command.deadlineMs - TOO_LATE_MS, mayWait: true, priority: 'scheduled' } as const;
+    const permit = needsPermit ? await cognigy.prepare(permitBy) : undefined;
+    if (permit?.granted === false) return false;
+
+    const nowMs = clock.now();
+    const deadlineMs = Math.min(command.deadlineMs, nowMs + LANE_BUDGET_MS);
+    const lease = { fence: random.ulid(nowMs), untilMs: deadlineMs + LEASE_MARGIN_MS };
     const lane = await store.takeLease(session, lease, nowMs);
-    if (lane === undefined) return false;
-    const { settled } = await pushLane(deps, { lane, lease, deadlineMs, correlationId, telemetry });
+    if (lane === undefined) {
+      await permit?.permit.release();
+      return false;
+    }
+    const { settled } = await pushLane(deps, {
+      lane,
+      lease,
+      deadlineMs,
+      correlationId,
+      telemetry,
+      ...(permit !== undefined && { permit }),
+    });
     telemetry.count('LanesWorkedOff');
     return settled;
   } catch (error) {

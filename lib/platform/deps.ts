@@ -99,7 +99,11 @@ export function createBridge<Services>(functionName: string, wire: Wire<Services
   const clock = systemClock;
   const random = createRandom();
   const { region, credentials } = config.aws;
-  const source = new SecretSource(new SecretsManagerClient({ region, credentials }), config.secretId);
+  const source = new SecretSource(
+    new SecretsManagerClient({ region, credentials, maxAttempts: STORE_ATTEMPTS, requestHandler: STORE_TIMEOUTS }),
+    config.secretId,
+    clock,
+  );
   const table = new Table({
     client: new DynamoDBClient({ region, credentials, maxAttempts: STORE_ATTEMPTS, requestHandler: STORE_TIMEOUTS }),
     tableName: config.tableName,

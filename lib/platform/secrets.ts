@@ -1,6 +1,7 @@
 import { SecretsProvider } from '@aws-lambda-powertools/parameters/secrets';
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import * as z from 'zod';
+import type { Clock } from './clock.ts';
 
 /** What clients may do: operations by name (`*` = all), and which variable keys, by prefix. */
 export interface ClientGrant {
@@ -48,16 +49,21 @@ export class SecretError extends Error {
 
 /** How long a secret is used before it is read again: rotation needs no deployment. */
 const MAX_AGE_SECONDS = 300;
+/** While Secrets Manager cannot be reached, requests wait for it only this often. */
+const RETRY_AFTER_MS = 30_000;
 
 /** The bridge's one secret, cached, and told apart by its version. */
 export class SecretSource {
   readonly #provider: SecretsProvider;
   readonly #secretId: string;
+  readonly #clock: Clock;
+  #retryAtMs = 0;
   #last: { readonly text: string; readonly secrets: BridgeSecrets } | undefined;
 
-  constructor(client: SecretsManagerClient, secretId: string) {
+  constructor(client: SecretsManagerClient, secretId: string, clock: Clock) {
     this.#provider = new SecretsProvider({ awsSdkV3Client: client });
     this.#secretId = secretId;
+    this.#clock = clock;
   }
 
   /**
@@ -65,10 +71,12 @@ export class SecretSource {
    * @throws {SecretError} when there is nothing to go on with.
    */
   async get(): Promise<BridgeSecrets> {
+    if (this.#last !== undefined && this.#clock.now() < this.#retryAtMs) return this.#last.secrets;
     let text: string | Uint8Array | undefined;
     try {
       text = await this.#provider.get(this.#secretId, { maxAge: MAX_AGE_SECONDS });
     } catch (error) {
+      this.#retryAtMs = this.#clock.now() + RETRY_AFTER_MS;
       if (this.#last !== undefined) return this.#last.secrets;
       throw new SecretError('the secret named by BRIDGE_SECRET_ID cannot be read', error);
     }

@@ -58,6 +58,7 @@ const laneItem = z.object({
   settledFence: z.string().optional(),
   stateRef: z.string().optional(),
   idleUntilMs: wholeNumber.default(0),
+  hasEnded: z.boolean().default(false),
   deferrals: wholeNumber.default(0),
   deferredVersion: wholeNumber.default(0),
   chain: z

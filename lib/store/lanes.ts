@@ -200,7 +200,7 @@ export class Lanes {
 
     const set = [
       'confirmedVersion = :confirmedVersion, endedVersions = :endedVersions, #outbox = :outbox, chain = :chain',
-      'settledFence = :fence, deferrals = :deferrals, deferredVersion = :deferredVersion, #ttl = :ttl',
+      'settledFence = :fence, hasEnded = :hasEnded, deferrals = :deferrals, deferredVersion = :deferredVersion, #ttl = :ttl',
       ...(settlement.stateRef === undefined ? [] : ['stateRef = :stateRef']),
       ...(settlement.idleUntilMs === undefined ? [] : ['idleUntilMs = :idleUntilMs']),
       ...(settlement.dueAtMs === undefined ? [] : ['dueShard = :dueShard, dueAt = :dueAt']),
@@ -236,6 +236,7 @@ export class Lanes {
         ':endedVersions': settlement.endedVersions,
         ':outbox': outbox,
         ':chain': chain,
+        ':hasEnded': settlement.sessionEnded,
         ':deferrals': settlement.deferrals,
         ':deferredVersion': settlement.deferredVersion,
         ':ttl': this.#laneTtl(nowMs),
@@ -407,6 +408,7 @@ export class Lanes {
       confirmedVersion: item.confirmedVersion,
       endedVersions: new Set(item.endedVersions),
       idleUntilMs: item.idleUntilMs,
+      hasEnded: item.hasEnded,
       deferrals: item.deferrals,
       deferredVersion: item.deferredVersion,
       hasOutbox: item.outbox.audit.length + item.outbox.answers.length > 0,

@@ -140,6 +140,8 @@ export interface Lane {
   readonly stateRef?: string;
   /** Epoch milliseconds after which the session counts as gone. */
   readonly idleUntilMs: number;
+  /** The upstream has said that the session does not exist any more, and nothing was confirmed since. */
+  readonly hasEnded: boolean;
   /** How often in a row a push has been put off. */
   readonly deferrals: number;
   /** Operations up to this version have been told they are pending. */
@@ -184,6 +186,8 @@ export interface Settlement {
   readonly stateRef?: string;
   /** New end of the idle period, epoch milliseconds; unchanged where absent. */
   readonly idleUntilMs?: number;
+  /** The upstream says that the session does not exist any more. */
+  readonly sessionEnded: boolean;
   readonly deferrals: number;
   readonly deferredVersion: number;
   /** When the schedule should look at the lane again, epoch milliseconds. Absent = when nothing is left to do. */
