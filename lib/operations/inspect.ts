@@ -25,7 +25,9 @@ export interface InspectedVariable {
 }
 
 export interface Inspection {
+  /** Version of the last operation that took effect, or will. */
   readonly version: number;
+  /** Version of the last operation that the upstream has confirmed. */
   readonly confirmedVersion: number;
   readonly context: JsonObject;
   readonly variables: readonly InspectedVariable[];
@@ -64,8 +66,9 @@ export async function inspect(deps: InspectDeps, sessionId: SessionId): Promise<
   );
   const context = contextOf(variables);
   return {
-    version: lane.version,
-    confirmedVersion: lane.confirmedVersion,
+    // What was refused has used up a number, but has changed nothing.
+    version: pendingOperations > 0 ? lane.version : mirror.version,
+    confirmedVersion: mirror.version,
     context,
     variables: variables.map((variable) => ({
       path: pathOf(variable),

@@ -43,16 +43,21 @@ export async function workOffDue(deps: LaneDeps, command: WorkOffCommand): Promi
 
   for (let offset = 0; offset < shards; offset += 1) {
     const shard = (first + offset) % shards;
-    const due = await store.listDue(shard, { nowMs: clock.now(), limit: PAGE });
-    const queue = [...due];
-    const work = async () => {
-      for (let session = queue.shift(); session !== undefined && !isLate(); session = queue.shift()) {
-        if (await workOff(deps, command, session)) worked += 1;
-        else skipped += 1;
-      }
-    };
-    await Promise.all(Array.from({ length: Math.min(AT_A_TIME, due.length) }, work));
-    if (isLate()) return { worked, skipped, cutShort: true };
+    // Page after page, as long as that gets anywhere: what was skipped stays at the head of the list.
+    for (let before = -1; worked > before; ) {
+      before = worked;
+      const due = await store.listDue(shard, { nowMs: clock.now(), limit: PAGE });
+      const queue = [...due];
+      const work = async () => {
+        for (let session = queue.shift(); session !== undefined && !isLate(); session = queue.shift()) {
+          if (await workOff(deps, command, session)) worked += 1;
+          else skipped += 1;
+        }
+      };
+      await Promise.all(Array.from({ length: Math.min(AT_A_TIME, due.length) }, work));
+      if (isLate()) return { worked, skipped, cutShort: true };
+      if (due.length < PAGE) break;
+    }
   }
   return { worked, skipped, cutShort: false };
 }
