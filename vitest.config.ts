@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
-const project = (name: string, testTimeout: number) => ({
-  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout, hookTimeout: 60_000 },
+const project = (name: string, testTimeout: number, more: object = {}) => ({
+  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout, hookTimeout: 60_000, ...more },
 });
 
 /** Unit tests are pure; the others start their own servers on free ports. DynamoDB Local runs only when asked for. */
@@ -11,7 +11,13 @@ export default defineConfig({
       project('unit', 10_000),
       project('contract', 30_000),
       project('integration', 30_000),
-      project('e2e', 60_000),
+      project('e2e', 60_000, {
+        globalSetup: 'test/fixtures/stack/build.ts',
+        // Each file is a process of its own with a stack of its own, and mostly waits.
+        maxWorkers: 2,
+        // The built functions run as they are, not through Vite.
+        server: { deps: { external: [/\/dist\//] } },
+      }),
     ],
   },
 });

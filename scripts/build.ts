@@ -92,10 +92,25 @@ export async function functionNames(root = ROOT): Promise<string[]> {
 }
 
 /** Bundles one function in memory. The same sources give the same bytes. */
-export async function bundleFunction(name: string, root = ROOT): Promise<FunctionBundle> {
+export function bundleFunction(name: string, root = ROOT): Promise<FunctionBundle> {
+  return bundleEntry(name, `functions/${name}/handler.ts`, { root });
+}
+
+export interface BundleEntryOptions {
+  readonly root?: string;
+  /** False leaves everything in that the entry imports. */
+  readonly isOnDiet?: boolean;
+}
+
+/** Bundles any file as functions are bundled; `name` becomes the bundle's. */
+export async function bundleEntry(
+  name: string,
+  entryPoint: string,
+  { root = ROOT, isOnDiet = true }: BundleEntryOptions = {},
+): Promise<FunctionBundle> {
   const options = {
     absWorkingDir: root,
-    entryPoints: [`functions/${name}/handler.ts`],
+    entryPoints: [entryPoint],
     outfile: `dist/${name}/index.mjs`,
     bundle: true,
     format: 'esm',
@@ -110,7 +125,7 @@ export async function bundleFunction(name: string, root = ROOT): Promise<Functio
     metafile: true,
     write: false,
     logLevel: 'warning',
-    plugins: [diet],
+    plugins: isOnDiet ? [diet] : [],
   } as const satisfies BuildOptions;
 
   let result = await build(options);

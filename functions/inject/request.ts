@@ -2,47 +2,30 @@ import * as z from 'zod';
 import {
   expiresAt,
   idempotencyKeyOf,
+  isPast,
   jsonObject,
   jsonValue,
   parseBody,
   scope,
   ttlSeconds,
+  type Violation,
   variableKey,
 } from '../../lib/http/fields.ts';
 import type { Answer, BridgeRequest } from '../../lib/http/messages.ts';
 import { Problem } from '../../lib/http/problem.ts';
 import type { InjectAnswer, InjectCommand } from '../../lib/operations/inject.ts';
 
-const variable = z
-  .strictObject({
-    key: variableKey,
-    value: jsonValue,
-    scope,
-    expiresAt: expiresAt.optional(),
-    ttlSeconds: ttlSeconds.optional(),
-  })
-  .superRefine((given, context) => {
-    if (given.expiresAt === undefined || given.ttlSeconds === undefined) return;
-    const message = 'excludes expiresAt: send one of the two';
-    context.addIssue({ code: 'custom', path: ['ttlSeconds'], message, params: { code: 'exclusive-members' } });
-  });
+const variable = z.strictObject({
+  key: variableKey,
+  value: jsonValue,
+  scope,
+  expiresAt: expiresAt.optional(),
+  ttlSeconds: ttlSeconds.optional(),
+});
 
 const injectBody = z.strictObject(
   {
-    variables: z
-      .array(variable, 'must be a list of variables')
-      .min(1, 'must name at least one variable')
-      .superRefine((variables, context) => {
-        const seen = new Set<string>();
-        variables.forEach((given, index) => {
-          const id = `${given.scope}:${given.key}`;
-          if (seen.has(id)) {
-            const message = 'occurs more than once in its scope';
-            context.addIssue({ code: 'custom', path: [index, 'key'], message, params: { code: 'duplicate-key' } });
-          }
-          seen.add(id);
-        });
-      }),
+    variables: z.array(variable, 'must be a list of variables').min(1, 'must name at least one variable'),
     mergeStrategy: z.literal('atomic_put', 'must be atomic_put').default('atomic_put'),
     crm: jsonObject.optional(),
   },
@@ -50,18 +33,42 @@ const injectBody = z.strictObject(
 );
 
 /**
+ * The rules between members, on a body of which nothing is known yet: they are told beside whatever else is wrong
+ * (SCENARIOS 35).
+ */
+function violationsBetween(body: unknown, nowMs: number): Violation[] {
+  const found: Violation[] = [];
+  const seen = new Set<string>();
+  const variables = isObject(body) && Array.isArray(body['variables']) ? body['variables'] : [];
+  for (const [index, given] of variables.entries()) {
+    if (!isObject(given)) continue;
+    const note = (member: string, code: string, message: string) =>
+      found.push({ pointer: `/variables/${index}/${member}`, code, message });
+    const { key, scope: scopeOfKey = 'session', expiresAt: moment, ttlSeconds: seconds } = given;
+    const id = `${scopeOfKey}:${key}`;
+    if (typeof key === 'string' && typeof scopeOfKey === 'string') {
+      if (seen.has(id)) note('key', 'duplicate-key', 'occurs more than once in its scope');
+      seen.add(id);
+    }
+    if (isPast(moment, nowMs)) note('expiresAt', 'expiry-in-the-past', 'lies in the past');
+    if (moment !== undefined && seconds !== undefined) {
+      note('ttlSeconds', 'exclusive-members', 'excludes expiresAt: send one of the two');
+    }
+  }
+  return found;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/**
  * The request as a command.
  * @throws {Problem} `validation-failed` with every violation; `invalid-idempotency-key`.
  */
 export function readInject(request: BridgeRequest, nowMs: number): InjectCommand {
   const idempotencyKey = idempotencyKeyOf(request.headers);
-  const body = parseBody(injectBody, request.body);
-  const past = body.variables.flatMap((given, index) =>
-    given.expiresAt !== undefined && given.expiresAt <= nowMs
-      ? [{ pointer: `/variables/${index}/expiresAt`, code: 'expiry-in-the-past', message: 'lies in the past' }]
-      : [],
-  );
-  if (past.length > 0) throw new Problem('validation-failed', { errors: past });
+  const body = parseBody(injectBody, request.body, violationsBetween(request.body.value, nowMs));
   return {
     sessionId: request.sessionId,
     client: request.client.name,

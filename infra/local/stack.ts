@@ -15,13 +15,28 @@ export interface StackOptions {
   readonly dataDirectory?: string;
   /** Uses this upstream instead of starting the simulated tenant. */
   readonly cognigyBaseUrl?: string;
-  readonly credentials: { readonly clientId: string; readonly clientSecret: string; readonly apiKey: string };
+  readonly credentials: {
+    readonly clientId: string;
+    readonly clientSecret: string;
+    readonly apiKey: string;
+    readonly tenantId?: string;
+  };
   /** The local client's key, with all grants. */
   readonly bridgeApiKey: string;
+  /** Further clients, with their grants. */
+  readonly clients?: readonly LocalClient[];
   /** Pace of the schedule, milliseconds; 0 = only by {@link Stack.tick}. */
   readonly sweepMs: number;
   /** Settings of the functions, by the names they have in the cloud. */
   readonly settings: Readonly<Record<string, string | undefined>>;
+}
+
+/** A client as the secret knows it, but with its key instead of the key's hash. */
+export interface LocalClient {
+  readonly name: string;
+  readonly apiKey: string;
+  readonly operations: readonly string[];
+  readonly keyPrefixes?: readonly string[];
 }
 
 export interface Stack {
@@ -123,11 +138,15 @@ function startSchedule(tick: () => Promise<unknown>, everyMs: number): { close()
 }
 
 /** What Secrets Manager would hold. The master key stays with the data: without it nothing stored can be read again. */
-function secretFor({ credentials, bridgeApiKey, dataDirectory }: StackOptions): string {
+function secretFor({ credentials, bridgeApiKey, clients = [], dataDirectory }: StackOptions): string {
+  const local: LocalClient = { name: 'local', apiKey: bridgeApiKey, operations: ['*'] };
   return JSON.stringify({
     ...credentials,
     masterKey: masterKeyFor(dataDirectory),
-    clients: [{ name: 'local', keyHash: createHash('sha256').update(bridgeApiKey).digest('hex'), operations: ['*'] }],
+    clients: [local, ...clients].map(({ apiKey, ...grant }) => ({
+      ...grant,
+      keyHash: createHash('sha256').update(apiKey).digest('hex'),
+    })),
   });
 }
 

@@ -9,7 +9,7 @@ export type StrictJson =
   | { readonly kind: 'parsed'; readonly value: JsonValue }
   /** Not JSON at all (RFC 8259). */
   | { readonly kind: 'malformed' }
-  /** JSON that says two things about one name, or that holds what the bridge refuses; every place is listed. */
+  /** JSON that says two things about one name, or that holds what the bridge refuses; every place is listed, up to an answer's size. */
   | { readonly kind: 'duplicate-names'; readonly violations: readonly Violation[] }
   | { readonly kind: 'refused'; readonly violations: readonly Violation[] };
 
@@ -48,23 +48,41 @@ interface Frame {
 // One alternative per token of RFC 8259; on text that JSON.parse accepts, nothing else can occur between them.
 const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|[{}[\],:]|true|false|null/g;
 
+/** Characters that the violations of one body may take together: an answer that can be sent, however hostile the body. */
+const MAX_LISTED_CHARS = 1_000_000;
+
+/** Lists violations while there is room. A place costs its pointer, and one long name can lie above very many places. */
+class Listing {
+  readonly violations: Violation[] = [];
+  readonly #here: () => string;
+  #chars = 0;
+
+  constructor(here: () => string) {
+    this.#here = here;
+  }
+
+  add(code: string, message: string): void {
+    if (this.#chars >= MAX_LISTED_CHARS) return;
+    const violation = { pointer: this.#here(), code, message };
+    this.#chars += violation.pointer.length + code.length + message.length;
+    this.violations.push(violation);
+  }
+}
+
 function scan(text: string, maxDepth: number): { duplicates: Violation[]; refused: Violation[] } {
-  const duplicates: Violation[] = [];
-  const refused: Violation[] = [];
   const stack: Frame[] = [];
-  let tooDeepReported = false;
   let expectName = false;
   const here = () => pointerOf(stack.map((frame) => frame.at));
+  const duplicates = new Listing(here);
+  const refused = new Listing(here);
 
   for (const [token] of text.matchAll(TOKEN)) {
     const frame = stack.at(-1);
     switch (token[0]) {
       case '{':
       case '[': {
-        if (stack.length >= maxDepth && !tooDeepReported) {
-          refused.push({ pointer: here(), code: 'too-deep', message: `is nested deeper than ${maxDepth} levels` });
-          tooDeepReported = true;
-        }
+        // Named where it begins, not again for what lies inside.
+        if (stack.length === maxDepth) refused.add('too-deep', `is nested deeper than ${maxDepth} levels`);
         stack.push(token === '{' ? { names: new Set(), at: '' } : { at: 0 });
         expectName = token === '{';
         break;
@@ -73,7 +91,6 @@ function scan(text: string, maxDepth: number): { duplicates: Violation[]; refuse
       case ']':
         stack.pop();
         expectName = false;
-        if (stack.length < maxDepth) tooDeepReported = false;
         break;
       case ',':
         if (typeof frame?.at === 'number') frame.at += 1;
@@ -83,36 +100,31 @@ function scan(text: string, maxDepth: number): { duplicates: Violation[]; refuse
         expectName = false;
         break;
       case '"': {
+        // What lies too deep is refused as a whole.
+        if (stack.length > maxDepth) break;
         const text: string = token.includes('\\') ? JSON.parse(token) : token.slice(1, -1);
         const isName = expectName && frame?.names !== undefined;
         if (isName) frame.at = text;
         if (!text.isWellFormed()) {
-          refused.push({
-            pointer: here(),
-            code: 'lone-surrogate',
-            message: 'holds half a surrogate pair, which is no text',
-          });
+          refused.add('lone-surrogate', 'holds half a surrogate pair, which is no text');
         }
         if (!isName || frame?.names === undefined) break;
         const name = text;
-        if (stack.length > maxDepth) break;
-        if (frame.names.has(name)) {
-          duplicates.push({ pointer: here(), code: 'duplicate-name', message: 'occurs more than once in its object' });
-        }
+        if (frame.names.has(name)) duplicates.add('duplicate-name', 'occurs more than once in its object');
         frame.names.add(name);
         if (PROTOTYPE_NAMES.has(name)) {
-          refused.push({ pointer: here(), code: 'prototype-name', message: 'is a name that is never accepted' });
+          refused.add('prototype-name', 'is a name that is never accepted');
         }
         break;
       }
       default:
-        if (token !== 'true' && token !== 'false' && token !== 'null') {
+        if (token !== 'true' && token !== 'false' && token !== 'null' && stack.length <= maxDepth) {
           const problem = numberProblem(token);
-          if (problem !== undefined) refused.push({ pointer: here(), ...problem });
+          if (problem !== undefined) refused.add(problem.code, problem.message);
         }
     }
   }
-  return { duplicates, refused };
+  return { duplicates: duplicates.violations, refused: refused.violations };
 }
 
 const TWO_TO_53 = 2 ** 53;

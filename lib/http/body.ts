@@ -1,6 +1,6 @@
 import { parseStrictJson } from '../context/strictJson.ts';
 import { MAX_VALUE_NESTING } from '../context/variables.ts';
-import type { HttpEvent } from './messages.ts';
+import type { HttpEvent, JsonBody } from './messages.ts';
 import { Problem } from './problem.ts';
 
 /** Largest body the bridge reads (SPEC 4), in bytes as they arrived. */
@@ -8,22 +8,25 @@ const MAX_BODY_BYTES = 2 * 1024 * 1024;
 /** What a request wraps around a value: the body, a list in it, an item of that. Values themselves are checked by their route. */
 const ENVELOPE_NESTING = 3;
 
+export const NO_BODY: JsonBody = { value: undefined, violations: [] };
+
 /**
  * Reads a JSON body strictly.
- * @throws {Problem} 413, 415, 400 or 422, with every violation.
+ * @throws {Problem} 413, 415 or 400, with every violation.
  */
-export function readJsonBody(event: HttpEvent, headers: ReadonlyMap<string, string>): unknown {
+export function readJsonBody(event: HttpEvent, headers: ReadonlyMap<string, string>): JsonBody {
   requireJson(headers.get('content-type'));
-  const parsed = parseStrictJson(bodyText(event), { maxDepth: MAX_VALUE_NESTING + ENVELOPE_NESTING });
+  const text = bodyText(event);
+  const parsed = parseStrictJson(text, { maxDepth: MAX_VALUE_NESTING + ENVELOPE_NESTING });
   switch (parsed.kind) {
     case 'parsed':
-      return parsed.value;
+      return { value: parsed.value, violations: [] };
     case 'malformed':
       throw new Problem('malformed-json');
     case 'duplicate-names':
       throw new Problem('duplicate-json-key', { errors: parsed.violations });
     case 'refused':
-      throw new Problem('validation-failed', { errors: parsed.violations });
+      return { value: JSON.parse(text), violations: parsed.violations };
   }
 }
 

@@ -6,7 +6,10 @@ import { nestingOf } from '../context/size.ts';
 import { isPrototypeName } from '../context/strictJson.ts';
 import { MAX_VALUE_NESTING, SCOPES, VARIABLE_KEY } from '../context/variables.ts';
 import type { Violation } from '../context/violation.ts';
+import type { JsonBody } from './messages.ts';
 import { Problem } from './problem.ts';
+
+export type { Violation };
 
 /** Building blocks of request schemas. Their messages go on from the pointer ("is …") and never quote the value. */
 
@@ -50,14 +53,27 @@ export const ttlSeconds = z
   .min(1, 'must be at least 1 second')
   .max(MAX_TTL_SECONDS, `must be at most ${MAX_TTL_SECONDS} seconds; it is a duration, not a moment`);
 
+/** True for an expiry that is a proper moment, but not one to come. */
+export function isPast(given: unknown, nowMs: number): boolean {
+  const parsed = typeof given === 'string' ? parseExpiresAt(given) : undefined;
+  return parsed?.ok === true && parsed.ms <= nowMs;
+}
+
 /**
  * Parses with a schema.
+ * @param alsoWrong - what a look across members has found; zod would not look there while a member is wrong in itself
  * @throws {Problem} `validation-failed` with every violation.
  */
-export function parseBody<Schema extends z.ZodType>(schema: Schema, body: unknown): z.output<Schema> {
-  const parsed = schema.safeParse(body);
-  if (parsed.success) return parsed.data;
-  throw new Problem('validation-failed', { errors: parsed.error.issues.flatMap(toViolations) });
+export function parseBody<Schema extends z.ZodType>(
+  schema: Schema,
+  body: JsonBody,
+  alsoWrong: readonly Violation[] = [],
+): z.output<Schema> {
+  const parsed = schema.safeParse(body.value);
+  const inMembers = parsed.success ? [] : parsed.error.issues.flatMap(toViolations);
+  const errors = [...body.violations, ...inMembers, ...alsoWrong];
+  if (parsed.success && errors.length === 0) return parsed.data;
+  throw new Problem('validation-failed', { errors });
 }
 
 function toViolations(found: z.core.$ZodIssue): Violation[] {

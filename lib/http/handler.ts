@@ -7,7 +7,7 @@ import type { ClientGrant } from '../platform/secrets.ts';
 import { SecretError } from '../platform/secrets.ts';
 import type { InvocationTelemetry, TelemetryFactory } from '../platform/telemetry.ts';
 import { authenticate, requireGrant } from './admission.ts';
-import { readJsonBody } from './body.ts';
+import { NO_BODY, readJsonBody } from './body.ts';
 import type { Answer, BridgeRequest, HttpEvent, HttpResult } from './messages.ts';
 import { Problem } from './problem.ts';
 
@@ -96,7 +96,13 @@ export function createHttpHandler(options: HttpHandlerOptions) {
         if (problem.status >= 500) telemetry.log('error', 'request failed', { code: problem.code }, request.error);
         if (admitted !== undefined && [403, 413, 422].includes(problem.status)) {
           const { sessionId, client, route } = admitted;
-          await route.onRefused?.({ sessionId, client, correlationId, problem, telemetry });
+          try {
+            await route.onRefused?.({ sessionId, client, correlationId, problem, telemetry });
+          } catch (error) {
+            // The client's answer does not depend on it.
+            telemetry.count('RefusalNotAudited');
+            telemetry.log('error', 'a refusal could not be audited', {}, error);
+          }
         }
         request.response = {
           statusCode: problem.status,
@@ -113,18 +119,18 @@ export function createHttpHandler(options: HttpHandlerOptions) {
     .handler(async (event, context) => {
       const invocation = of(context);
       const { correlationId, telemetry, startedAtMs } = invocation;
-      const routeKey = event?.routeKey ?? '';
+      const routeKey = typeof event?.routeKey === 'string' ? event.routeKey : '';
       const route = Object.hasOwn(options.routes, routeKey) ? options.routes[routeKey] : undefined;
       if (route === undefined) throw new Problem('not-found');
       invocation.routeKey = routeKey;
 
-      const sessionId = parseSessionId(event.pathParameters?.['sessionId'] ?? '', options.sessionIdPrefix);
+      const sessionId = parseSessionId(stringsOf(event.pathParameters).get('sessionId') ?? '', options.sessionIdPrefix);
       if (sessionId === undefined) throw new Problem('invalid-session-id');
       const headers = headersOf(event);
       const client = authenticate(headers, await options.clients());
       invocation.admitted = { sessionId, client, route };
       requireGrant(client, route.operation);
-      const body = route.body === 'json' ? readJsonBody(event, headers) : undefined;
+      const body = route.body === 'json' ? readJsonBody(event, headers) : NO_BODY;
       const remainingMs = context.getRemainingTimeInMillis?.() ?? options.requestBudgetMs + LAMBDA_MARGIN_MS;
       const answer = await route.handle({
         sessionId,
@@ -133,7 +139,7 @@ export function createHttpHandler(options: HttpHandlerOptions) {
         headers,
         telemetry,
         body,
-        query: event.queryStringParameters ?? {},
+        query: Object.fromEntries(stringsOf(event.queryStringParameters)),
         deadlineMs: startedAtMs + Math.min(options.requestBudgetMs, Math.max(0, remainingMs - LAMBDA_MARGIN_MS)),
       });
       return {
@@ -163,11 +169,14 @@ function observe(invocation: Invocation, response: HttpResult | null | undefined
 }
 
 function headersOf(event: HttpEvent | null | undefined): ReadonlyMap<string, string> {
-  const headers = new Map<string, string>();
-  for (const [name, value] of Object.entries(event?.headers ?? {})) {
-    if (typeof value === 'string') headers.set(name.toLowerCase(), value);
-  }
-  return headers;
+  return new Map([...stringsOf(event?.headers)].map(([name, value]) => [name.toLowerCase(), value]));
+}
+
+/** The members that are strings, as API Gateway's all are. Whoever else invokes the function is not believed. */
+function stringsOf(members: Readonly<Record<string, unknown>> | null | undefined): ReadonlyMap<string, string> {
+  return new Map(
+    Object.entries(members ?? {}).flatMap(([name, value]) => (typeof value === 'string' ? [[name, value]] : [])),
+  );
 }
 
 /** Own failures keep their code; of others nothing is told to the outside. */

@@ -1,4 +1,5 @@
 import type { SessionId } from '../context/sessionId.ts';
+import type { Violation } from '../context/violation.ts';
 import type { Telemetry } from '../operations/ports/telemetry.ts';
 import type { ClientGrant } from '../platform/secrets.ts';
 
@@ -18,6 +19,15 @@ export interface HttpResult {
   readonly body: string;
 }
 
+/**
+ * A body that is JSON. Where it has `violations` it is not to be used: they are told together with what the route finds, all at
+ * once (SCENARIOS 35). `parseBody` sees to both.
+ */
+export interface JsonBody {
+  readonly value: unknown;
+  readonly violations: readonly Violation[];
+}
+
 /** A request that has been let in: its session id is checked, its client known, its body parsed. */
 export interface BridgeRequest {
   readonly sessionId: SessionId;
@@ -28,8 +38,8 @@ export interface BridgeRequest {
   /** Lower-case names. */
   readonly headers: ReadonlyMap<string, string>;
   readonly query: Readonly<Record<string, string | undefined>>;
-  /** Strict JSON; `undefined` on routes without a body. */
-  readonly body: unknown;
+  /** To be read with `parseBody`. */
+  readonly body: JsonBody;
   readonly telemetry: Telemetry;
 }
 

@@ -42,6 +42,19 @@ export interface ProblemOptions {
   readonly cause?: unknown;
 }
 
+/** A function may answer 6 MB. A body of 2 MiB can hold violations for ten times that. */
+const ERRORS_MAX_CHARACTERS = 1_000_000;
+
+/** As many as can be told: all of them, but for a flood. */
+function tellable(errors: readonly Violation[]): readonly Violation[] {
+  let characters = 0;
+  const end = errors.findIndex(({ pointer, message }) => {
+    characters += pointer.length + message.length;
+    return characters > ERRORS_MAX_CHARACTERS;
+  });
+  return end < 0 ? errors : errors.slice(0, end);
+}
+
 /** A request that is answered with `application/problem+json` (RFC 9457). */
 export class Problem extends Error {
   readonly code: ProblemCode;
@@ -59,12 +72,18 @@ export class Problem extends Error {
   /** The body; `instance` names this occurrence and nothing else. */
   toBody(correlationId: string): Record<string, unknown> {
     const { status, title, retryable } = PROBLEMS[this.code];
-    const { detail, errors } = this.options;
+    const { errors: all } = this.options;
+    const errors = all && tellable(all);
+    const cut =
+      all !== undefined && errors !== all
+        ? ` Only the first ${errors?.length} of ${all.length} errors are listed.`
+        : '';
+    const detail = `${this.options.detail ?? `${title}.`}${cut}`;
     return {
       type: `urn:context-bridge:problem:${this.code}`,
       title,
       status,
-      detail: detail ?? `${title}.`,
+      detail,
       instance: `urn:uuid:${crypto.randomUUID()}`,
       code: this.code,
       retryable,

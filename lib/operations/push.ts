@@ -196,6 +196,8 @@ class Push {
       const untried = { ...result, attempts: 0 };
       for (const rest of queue.splice(0)) for (const operation of rest.operations) this.#note(operation, untried);
     }
+    // Nothing was left to send: all had expired.
+    if (permit?.granted) await permit.permit.release();
   }
 
   #note(operation: LoadedOperation, result: Attempt['result']): void {

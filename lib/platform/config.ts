@@ -125,7 +125,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
 function contradictions(values: z.infer<typeof environment>): string[] {
   const problems: string[] = [];
   const { protocol, hostname, username, password, search, hash } = new URL(values.COGNIGY_BASE_URL);
-  const isLoopback = hostname === 'localhost' || hostname === '[::1]' || /^127\./.test(hostname);
+  const isLoopback = hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d+){3}$/.test(hostname);
   if (protocol === 'http:' && !isLoopback && !values.ALLOW_INSECURE_UPSTREAM) {
     problems.push('COGNIGY_BASE_URL must use https (ALLOW_INSECURE_UPSTREAM=true permits http)');
   }

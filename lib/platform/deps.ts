@@ -16,8 +16,10 @@ import { TelemetryFactory } from './telemetry.ts';
 import { Vault } from './vault.ts';
 
 /** Answers quickly or fails quickly: a client waits behind every request to the table (SCENARIOS 45). */
-const STORE_TIMEOUTS = { connectionTimeout: 1_000, requestTimeout: 2_500, throwOnRequestTimeout: true } as const;
-const STORE_ATTEMPTS = 3;
+export const STORE_CLIENT = {
+  maxAttempts: 3,
+  requestHandler: { connectionTimeout: 1_000, requestTimeout: 2_500, throwOnRequestTimeout: true },
+} as const;
 
 /** One process's bridge: configuration, clients and caches. No state of any one invocation. */
 export interface Bridge<Services> {
@@ -100,12 +102,12 @@ export function createBridge<Services>(functionName: string, wire: Wire<Services
   const random = createRandom();
   const { region, credentials } = config.aws;
   const source = new SecretSource(
-    new SecretsManagerClient({ region, credentials, maxAttempts: STORE_ATTEMPTS, requestHandler: STORE_TIMEOUTS }),
+    new SecretsManagerClient({ region, credentials, ...STORE_CLIENT }),
     config.secretId,
     clock,
   );
   const table = new Table({
-    client: new DynamoDBClient({ region, credentials, maxAttempts: STORE_ATTEMPTS, requestHandler: STORE_TIMEOUTS }),
+    client: new DynamoDBClient({ region, credentials, ...STORE_CLIENT }),
     tableName: config.tableName,
     clock,
   });

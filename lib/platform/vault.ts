@@ -54,11 +54,6 @@ export class Vault {
     return createHmac('sha256', this.#fingerprintKey).update(canonicalJson(value), 'utf8').digest('base64url');
   }
 
-  /** A name that nobody else gets: 128 random bits, base64url. */
-  newName(): string {
-    return randomBytes(16).toString('base64url');
-  }
-
   /** Key of the hashes of one session's audit chain: a chain copied from another session does not verify. */
   chainKey(pk: string): Uint8Array {
     return new Uint8Array(hkdfSync('sha256', this.#chainRoot, pk, 'context-bridge/chain-session', 32));

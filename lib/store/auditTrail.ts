@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { verifyChain } from '../context/auditChain.ts';
 import type {
   AuditPage,
@@ -8,77 +9,116 @@ import type {
   SessionKey,
 } from '../operations/ports/sessionStore.ts';
 import type { Vault } from '../platform/vault.ts';
-import { AUDIT_PREFIX, sessionPk } from './keys.ts';
+import { AUDIT_PREFIX, auditSeqOf } from './keys.ts';
 import { decodeLinked, type LinkedItem } from './laneItem.ts';
 import { digestOf, Lanes } from './lanes.ts';
 import type { Payloads } from './payloads.ts';
 import type { Table } from './table.ts';
 
+/** Entries by their place in the trail: what an entry says of itself may be forged, where it lies may not. */
+type Places = ReadonlyMap<number, LinkedItem>;
+
+interface Trail {
+  readonly places: Places;
+  /** Places at which something is wrong that the chain alone would not show. */
+  readonly broken: readonly number[];
+}
+
 /** Reads a session's audit trail and proves it. */
 export class AuditTrail {
   readonly #table: Table;
+  readonly #lanes: Lanes;
   readonly #payloads: Payloads;
   readonly #vault: Vault;
 
-  constructor(table: Table, payloads: Payloads, vault: Vault) {
+  constructor(table: Table, lanes: Lanes, payloads: Payloads, vault: Vault) {
     this.#table = table;
+    this.#lanes = lanes;
     this.#payloads = payloads;
     this.#vault = vault;
   }
 
-  /**
-   * Reads the whole trail: a chain is proved from its first link or not at all. The lane must have been read *before* the
-   * entries, so that nothing it points to can be missing.
-   */
-  async read(lane: Lane, session: SessionKey, query: AuditQuery): Promise<AuditPage> {
-    const pk = sessionPk(this.#vault, session);
-    const { chain: head, auditSalt, unarchived } = Lanes.trailOf(lane);
-    const byPlace = new Map<number, LinkedItem>();
-    for await (const item of this.#table.query({ pk, prefix: AUDIT_PREFIX })) {
-      const place = Number(String(item['sk']).slice(AUDIT_PREFIX.length));
-      const entry = decodeLinked(item);
-      // What a later settle has archived meanwhile does not belong to the lane as it was read.
-      if (entry !== undefined && place <= head.seq && entry.keptUntilMs > query.nowMs) byPlace.set(place, entry);
-    }
-    for (const entry of unarchived) byPlace.set(entry.seq, entry);
-    // In the order of their places, not of what they say of themselves: two that were swapped must not look right.
-    const entries = [...byPlace.entries()].sort(([a], [b]) => a - b).map(([, entry]) => entry);
+  /** Reads the whole trail: a chain is proved from its first link or not at all. */
+  async read(session: SessionKey, query: AuditQuery): Promise<AuditPage | undefined> {
+    // Before the entries, so that nothing it points to can be missing.
+    const lane = await this.#lanes.read(session);
+    if (lane === undefined) return undefined;
+    const { pk, chain: head, auditSalt } = Lanes.trailOf(lane);
+    const { places, broken } = await this.#readTrail(session, lane, query.nowMs);
 
-    const key = this.#vault.auditKey(auditSalt);
-    const verdict = verifyChain(this.#vault.chainKey(pk), entries, head, query.nowMs);
-    const payloads = await this.#openAll(pk, entries, key);
-    const brokenPayload = entries.find(
-      (entry) => digestOf(entry.payload) !== entry.payloadDigest || !payloads.has(entry.seq),
+    const verdict = verifyChain(this.#vault.chainKey(pk), [...places.values()], head, query.nowMs);
+    const payloads = await this.#openAll(pk, places, this.#vault.auditKey(auditSalt));
+    const misplaced = [...places].filter(
+      ([place, { seq, payload, payloadDigest }]) =>
+        seq !== place || digestOf(payload) !== payloadDigest || !payloads.has(place),
     );
     const brokenAt = Math.min(
       verdict.brokenAt ?? Number.POSITIVE_INFINITY,
-      brokenPayload?.seq ?? Number.POSITIVE_INFINITY,
+      ...broken,
+      ...misplaced.map(([place]) => place),
     );
 
-    const wanted = entries
-      .filter((entry) => query.operationId === undefined || entry.operationId === query.operationId)
-      .filter((entry) => query.beforeSeq === undefined || entry.seq < query.beforeSeq)
+    const wanted = [...places]
+      .filter(([, { operationId }]) => query.operationId === undefined || operationId === query.operationId)
+      .filter(([place]) => query.beforeSeq === undefined || place < query.beforeSeq)
       .reverse();
     const page = wanted.slice(0, query.limit);
     const last = page.at(-1);
     return {
-      records: page.map(({ payload: _sealed, ...entry }): AuditRecord => {
-        const payload = payloads.get(entry.seq);
+      records: page.map(([place, { payload: _sealed, ...entry }]): AuditRecord => {
+        const payload = payloads.get(place);
         return { ...entry, ...(payload !== undefined && { payload }) };
       }),
-      ...(wanted.length > page.length && last !== undefined && { nextBeforeSeq: last.seq }),
+      ...(wanted.length > page.length && last !== undefined && { nextBeforeSeq: last[0] }),
       chain: Number.isFinite(brokenAt) ? { valid: false, brokenAt } : { valid: true, brokenAt: null },
     };
   }
 
-  /** Payloads by sequence number; those that cannot be opened are left out. */
-  async #openAll(pk: string, entries: readonly LinkedItem[], key: Uint8Array): Promise<Map<number, AuditPayload>> {
+  async #readTrail(session: SessionKey, lane: Lane, nowMs: number): Promise<Trail> {
+    const { pk, chain: head, unarchived } = Lanes.trailOf(lane);
+    const places = new Map<number, LinkedItem>();
+    const broken: number[] = [];
+    const beyond: number[] = [];
+    let last = 0;
+    for await (const item of this.#table.query({ pk, prefix: AUDIT_PREFIX })) {
+      const place = auditSeqOf(item['sk']);
+      if (place === undefined) {
+        broken.push(last + 1);
+        continue;
+      }
+      last = place;
+      if (place > head.seq) {
+        beyond.push(place);
+        continue;
+      }
+      const entry = decodeLinked(item);
+      if (entry === undefined) broken.push(place);
+      else if (entry.keptUntilMs > nowMs) places.set(place, entry);
+    }
+    const firstPlace = firstPlaceOf(unarchived, head.seq);
+    for (const [index, entry] of unarchived.entries()) {
+      const place = firstPlace + index;
+      const archived = places.get(place);
+      if (archived !== undefined && !isDeepStrictEqual(archived, entry)) broken.push(place);
+      places.set(place, entry);
+    }
+    if (beyond.length > 0) {
+      // Archived since the lane was read, by settles that moved its head; or never linked by anybody.
+      const later = await this.#lanes.read(session);
+      const seq = later === undefined ? head.seq : Lanes.trailOf(later).chain.seq;
+      broken.push(...beyond.filter((place) => place > seq));
+    }
+    return { places: new Map([...places].sort(([a], [b]) => a - b)), broken };
+  }
+
+  /** Payloads by place; those that cannot be opened are left out. */
+  async #openAll(pk: string, places: Places, key: Uint8Array): Promise<Map<number, AuditPayload>> {
     const payloads = new Map<number, AuditPayload>();
     await Promise.all(
-      entries.map(async ({ seq, payload }) => {
+      [...places].map(async ([place, { payload }]) => {
         try {
           const plain = await this.#payloads.open(pk, payload, key);
-          payloads.set(seq, JSON.parse(Buffer.from(plain).toString('utf8')));
+          payloads.set(place, JSON.parse(Buffer.from(plain).toString('utf8')));
         } catch (error) {
           if (!isUnreadable(error)) throw error;
         }
@@ -86,6 +126,13 @@ export class AuditTrail {
     );
     return payloads;
   }
+}
+
+/** Where the lane's entries begin: where they say, if they agree with each other; else counted back from the chain's end. */
+function firstPlaceOf(entries: readonly LinkedItem[], headSeq: number): number {
+  const [first, ...others] = entries.map(({ seq }) => seq);
+  const agree = first !== undefined && others.length > 0 && others.every((seq, index) => seq === first + 1 + index);
+  return agree ? first : headSeq - entries.length + 1;
 }
 
 function isUnreadable(error: unknown): boolean {

@@ -28,7 +28,7 @@ export class DynamoSessionStore implements SessionStore {
     const payloads = new Payloads(table, vault);
     this.#lanes = new Lanes(table, payloads, vault, options);
     this.#mirrors = new Mirrors(table, payloads, vault);
-    this.#audit = new AuditTrail(table, payloads, vault);
+    this.#audit = new AuditTrail(table, this.#lanes, payloads, vault);
   }
 
   commit(command: { sessionId: SessionId; operation: NewOperation; lease: Lease; dueAtMs: number }) {
@@ -76,9 +76,8 @@ export class DynamoSessionStore implements SessionStore {
     return this.#mirrors.loadValues(session, mirror);
   }
 
-  async readAudit(session: SessionKey, query: AuditQuery): Promise<AuditPage | undefined> {
-    const lane = await this.#lanes.read(session);
-    return lane && this.#audit.read(lane, session, query);
+  readAudit(session: SessionKey, query: AuditQuery): Promise<AuditPage | undefined> {
+    return this.#audit.read(session, query);
   }
 
   listDue(shard: number, query: { nowMs: number; limit: number }) {

@@ -39,6 +39,13 @@ export function auditKey(pk: string, seq: number): Key {
   return { pk, sk: AUDIT_PREFIX + sortable(seq) };
 }
 
+/** Inverse of {@link auditKey}; `undefined` for a sort key that the bridge does not write. */
+export function auditSeqOf(sk: unknown): number | undefined {
+  if (typeof sk !== 'string') return undefined;
+  const seq = Number(sk.slice(AUDIT_PREFIX.length));
+  return seq >= 1 && sk === AUDIT_PREFIX + sortable(seq) ? seq : undefined;
+}
+
 export function outcomeKey(pk: string, outcomeId: string): Key {
   return { pk, sk: `OUTCOME#${outcomeId}` };
 }

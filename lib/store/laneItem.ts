@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { StoreError } from '../operations/ports/sessionStore.ts';
-import type { Item } from './table.ts';
+import { type Item, ttlSeconds } from './table.ts';
 
 /** Format of the items below. A bridge reads what older ones wrote and refuses what newer ones wrote (SCENARIOS 48). */
 export const LANE_FORMAT = 1;
@@ -42,6 +42,15 @@ const answerItem = z.object({
   keptUntilMs: wholeNumber,
 });
 
+/** Strict: what the chain's hashes do not cover must follow from what they cover, or not be there. */
+const archivedItem = z.strictObject({
+  ...linkedItem.shape,
+  pk: z.string(),
+  sk: z.string(),
+  format: wholeNumber.min(1),
+  ttl: wholeNumber,
+});
+
 const leaseItem = z.object({ fence: z.string(), untilMs: wholeNumber });
 
 const laneItem = z.object({
@@ -81,8 +90,10 @@ export function decodeLane(item: Item): LaneItem {
 /** An archived audit entry; `undefined` when it is damaged, which is for the verifier to locate. */
 export function decodeLinked(item: Item): LinkedItem | undefined {
   refuseNewerFormat(item);
-  const parsed = linkedItem.safeParse(item);
-  return parsed.success ? parsed.data : undefined;
+  const parsed = archivedItem.safeParse(item);
+  if (!parsed.success) return undefined;
+  const { pk: _pk, sk: _sk, format: _format, ttl, ...entry } = parsed.data;
+  return ttl === ttlSeconds(entry.keptUntilMs) ? entry : undefined;
 }
 
 /** An archived answer. */

@@ -34,11 +34,11 @@ import type { Payloads } from './payloads.ts';
 import { type Item, type Table, ttlSeconds } from './table.ts';
 
 const DAY_MS = 86_400_000;
-/** A lane is one item of at most 400 KB: 100 operations of up to 1.5 KB, the outbox and the idempotency keys fit. */
+/** A lane is one item of at most 400 KB. With all of the following at its limit, and the outbox of 100 more, there is some to spare. */
 const JOURNAL_MAX = 100;
 const REFUSALS_MAX = 20;
 const IDEMPOTENCY_KEYS_MAX = 1_500;
-const JOURNAL_INLINE_BYTES = 1_500;
+const JOURNAL_INLINE_BYTES = 1_024;
 const AUDIT_INLINE_BYTES = 700;
 /** Answers go into the lane while one settle's all together stay below this. */
 const ANSWERS_INLINE_BYTES = 32_768;
@@ -228,9 +228,14 @@ export class Lanes {
         `REMOVE ${remove.join(', ')}`,
         drop.length === 0 ? '' : `DELETE ${drop.join(', ')}`,
       ].join(' '),
-      condition: settlement.dueAtMs === undefined ? `${LEASE_IS_MINE} AND ${NOTHING_CAME_SINCE}` : LEASE_IS_MINE,
-      names: { '#outbox': 'outbox', '#ttl': 'ttl' },
+      condition: [
+        FORMAT_IS_KNOWN,
+        LEASE_IS_MINE,
+        ...(settlement.dueAtMs === undefined ? [NOTHING_CAME_SINCE] : []),
+      ].join(' AND '),
+      names: { '#format': 'format', '#outbox': 'outbox', '#ttl': 'ttl' },
       values: {
+        ':format': LANE_FORMAT,
         ':fence': settlement.fence,
         ':confirmedVersion': settlement.confirmedVersion,
         ':endedVersions': settlement.endedVersions,
@@ -239,7 +244,12 @@ export class Lanes {
         ':hasEnded': settlement.sessionEnded,
         ':deferrals': settlement.deferrals,
         ':deferredVersion': settlement.deferredVersion,
-        ':ttl': this.#laneTtl(nowMs),
+        ':ttl': this.#laneTtl(
+          nowMs,
+          settlement.idleUntilMs ?? item.idleUntilMs,
+          settlement.dueAtMs ?? nowMs,
+          chain.keptUntilMs,
+        ),
         ':stateRef': settlement.stateRef,
         ':idleUntilMs': settlement.idleUntilMs,
         ...(settlement.dueAtMs === undefined
@@ -264,10 +274,11 @@ export class Lanes {
   /** Links refusals and new entries to the chain and seals what goes into the outbox. */
   async #nextOutbox({ item }: StoredLane, settlement: Settlement) {
     const { pk } = item;
-    const keptUntilMs = settlement.nowMs + this.#options.auditRetentionMs;
+    // Never before its predecessor's: with a shorter retention, or a clock that is behind, the chain would get a hole.
+    const keptUntilMs = Math.max(settlement.nowMs + this.#options.auditRetentionMs, item.chain.keptUntilMs);
     const key = this.#vault.auditKey(item.auditSalt);
     const refusals = await Promise.all(
-      item.refusals.map(async ({ operationId, atMs, payload }) => ({
+      onceEach(item.refusals).map(async ({ operationId, atMs, payload }) => ({
         operationId,
         atMs,
         payload: await this.#openAs<AuditPayload>(pk, payload),
@@ -424,8 +435,9 @@ export class Lanes {
     return JSON.parse(Buffer.from(await this.#payloads.open(pk, stored)).toString('utf8'));
   }
 
-  #laneTtl(nowMs: number): number {
-    return ttlSeconds(nowMs + this.#options.auditRetentionMs + DAY_MS);
+  /** A lane outlives its audit trail, and whatever else needs it until `untilMs`. */
+  #laneTtl(nowMs: number, ...untilMs: number[]): number {
+    return ttlSeconds(Math.max(nowMs + this.#options.auditRetentionMs, ...untilMs) + DAY_MS);
   }
 
   /** The chain's head, its unarchived entries and the salt of its payloads, for the reader of the audit trail. */
@@ -455,6 +467,11 @@ function holds(set: unknown, element: Uint8Array): boolean {
   );
 }
 
+/** Without what the SDK appended twice because an acknowledgement was lost. */
+function onceEach<Noted extends { readonly operationId: string }>(noted: readonly Noted[]): Noted[] {
+  return [...new Map(noted.map((each) => [each.operationId, each])).values()];
+}
+
 function indexesDown(list: string, length: number): string[] {
   return Array.from({ length }, (_, index) => `${list}[${length - 1 - index}]`);
 }
@@ -463,7 +480,7 @@ function encode(value: object): Uint8Array {
   return Buffer.from(JSON.stringify(value), 'utf8');
 }
 
-/** SHA-256 over what the table holds for a payload: its sealed bytes, or the name under which they lie. */
+/** SHA-256 over what the table holds for a payload: its sealed bytes, or their name, which is a digest of them itself. */
 export function digestOf(stored: Uint8Array | string): string {
   return createHash('sha256').update(stored).digest('hex');
 }

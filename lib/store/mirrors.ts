@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import type { JsonValue } from '../context/json.ts';
-import type { Mirror, MirrorValue, MirrorVariable } from '../context/mirror.ts';
+import type { Mirror, MirrorVariable } from '../context/mirror.ts';
 import { SCOPES, variableId } from '../context/variables.ts';
 import { type SessionKey, type StoredMirror, StoreError } from '../operations/ports/sessionStore.ts';
 import type { Vault } from '../platform/vault.ts';
@@ -67,12 +67,7 @@ export class Mirrors {
   ): Promise<string> {
     const pk = sessionPk(this.#vault, session);
     const { keepUntilMs } = options;
-    const variables = await Promise.all(
-      [...mirror.variables.values()].map(async (variable) => ({
-        ...variable,
-        value: await this.#place(pk, variable, keepUntilMs),
-      })),
-    );
+    const variables = await this.#place(pk, [...mirror.variables.values()], keepUntilMs);
     const state: z.infer<typeof storedState> = { version: mirror.version, variables };
     const body = await this.#payloads.store(pk, Buffer.from(JSON.stringify(state), 'utf8'), {
       inlineBytes: STATE_INLINE_BYTES,
@@ -83,18 +78,41 @@ export class Mirrors {
     return stateRef;
   }
 
-  /** Where a value is to lie in the next version: in it, or out of line for long enough. */
-  async #place(pk: string, { value, bytes }: MirrorVariable, keepUntilMs: number): Promise<MirrorValue> {
-    if ('ref' in value) {
-      if (value.keptUntilMs >= keepUntilMs) return value;
-      const keptUntilMs = keepUntilMs + VALUE_SLACK_MS;
-      await this.#payloads.keep(pk, [value.ref], keptUntilMs);
-      return { ref: value.ref, keptUntilMs };
-    }
-    if (bytes < VALUE_INLINE_BYTES) return value;
+  /** The variables with their values where they are to lie in the next version: in it, or out of line for long enough. */
+  async #place(pk: string, variables: readonly MirrorVariable[], keepUntilMs: number): Promise<MirrorVariable[]> {
     const keptUntilMs = keepUntilMs + VALUE_SLACK_MS;
-    const plain = Buffer.from(JSON.stringify(value.inline), 'utf8');
-    return { ref: await this.#payloads.storeOutOfLine(pk, plain, keptUntilMs), keptUntilMs };
+    const large: { readonly id: string; readonly plain: Uint8Array }[] = [];
+    const aging: { readonly id: string; readonly ref: string }[] = [];
+    for (const variable of variables) {
+      const { value, bytes } = variable;
+      const id = variableId(variable);
+      if ('ref' in value) {
+        if (value.keptUntilMs < keepUntilMs) aging.push({ id, ref: value.ref });
+      } else if (bytes >= VALUE_INLINE_BYTES) {
+        large.push({ id, plain: Buffer.from(JSON.stringify(value.inline), 'utf8') });
+      }
+    }
+    const [refs] = await Promise.all([
+      this.#payloads.storeOutOfLine(
+        pk,
+        large.map(({ plain }) => plain),
+        keptUntilMs,
+      ),
+      this.#payloads.keep(
+        pk,
+        aging.map(({ ref }) => ref),
+        keptUntilMs,
+      ),
+    ]);
+    const moved = new Map(aging.map(({ id, ref }) => [id, ref]));
+    large.forEach(({ id }, index) => {
+      const ref = refs[index];
+      if (ref !== undefined) moved.set(id, ref);
+    });
+    return variables.map((variable) => {
+      const ref = moved.get(variableId(variable));
+      return ref === undefined ? variable : { ...variable, value: { ref, keptUntilMs } };
+    });
   }
 
   async loadValues(session: SessionKey, mirror: Mirror): Promise<Mirror> {

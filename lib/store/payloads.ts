@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Vault } from '../platform/vault.ts';
 import { type Key, type Table, ttlSeconds } from './table.ts';
 
@@ -9,8 +10,9 @@ export type StoredPayload = Uint8Array | string;
 
 /**
  * Payloads of any size under one session. Small ones are sealed in place; large ones go to immutable items of their own,
- * cut into parts below DynamoDB's 400 KB. Each writing has a name of its own: two writers of the same content seal it
- * differently, and a mixture of their parts would open for nobody.
+ * cut into parts below DynamoDB's 400 KB. Their name is the digest of what was sealed. So each writing has a name of its own
+ * (two writers of the same content seal it differently, and a mixture of their parts would open for nobody), and whoever
+ * vouches for a name vouches for every byte.
  */
 export class Payloads {
   readonly #table: Table;
@@ -32,22 +34,32 @@ export class Payloads {
     return this.#write(pk, sealed, options.keepUntilMs);
   }
 
-  /** Writes an out-of-line payload and returns its reference, whatever its size. */
-  async storeOutOfLine(pk: string, plain: Uint8Array, keepUntilMs: number): Promise<string> {
-    return this.#write(pk, this.#vault.seal(pk, plain), keepUntilMs);
+  /**
+   * Writes payloads out of line, whatever their sizes, and returns their references in the order given. All at once and in
+   * batches: one request for each of many values would open a connection for each.
+   */
+  async storeOutOfLine(pk: string, plains: readonly Uint8Array[], keepUntilMs: number): Promise<string[]> {
+    const placed = plains.map((plain) => this.#placeOf(pk, this.#vault.seal(pk, plain), keepUntilMs));
+    await this.#table.putMany(placed.flatMap(({ items }) => items));
+    return placed.map(({ ref }) => ref);
   }
 
   async #write(pk: string, sealed: Uint8Array, keepUntilMs: number): Promise<string> {
-    const parts = Math.ceil(sealed.byteLength / PART_BYTES);
-    const ref = `${this.#vault.newName()}.${parts}`;
-    await this.#table.putMany(
-      partKeys(pk, ref).map((key, index) => ({
-        ...key,
-        body: sealed.subarray(index * PART_BYTES, (index + 1) * PART_BYTES),
-        ttl: ttlSeconds(keepUntilMs),
-      })),
-    );
+    const { ref, items } = this.#placeOf(pk, sealed, keepUntilMs);
+    await this.#table.putMany(items);
     return ref;
+  }
+
+  /** The reference of a sealed payload, and the items that it is under that name. */
+  #placeOf(pk: string, sealed: Uint8Array, keepUntilMs: number) {
+    const parts = Math.ceil(sealed.byteLength / PART_BYTES);
+    const ref = `${nameOf(sealed)}.${parts}`;
+    const items = partKeys(pk, ref).map((key, index) => ({
+      ...key,
+      body: sealed.subarray(index * PART_BYTES, (index + 1) * PART_BYTES),
+      ttl: ttlSeconds(keepUntilMs),
+    }));
+    return { ref, items };
   }
 
   /** Keeps what `refs` name until `keepUntilMs`. Items that TTL has already taken are not brought back. */
@@ -69,7 +81,7 @@ export class Payloads {
 
   /**
    * Opens a payload.
-   * @throws {MissingPayloadError} when its items are gone; {SealError} when it cannot be opened.
+   * @throws {MissingPayloadError} when its items are gone or others'; {SealError} when it cannot be opened.
    */
   async open(pk: string, stored: StoredPayload, key?: Uint8Array): Promise<Uint8Array> {
     if (typeof stored !== 'string') return this.#vault.open(pk, stored, key);
@@ -85,17 +97,23 @@ export class Payloads {
     return refs.map((ref) => {
       const parts = partKeys(pk, ref).map(({ sk }) => bodyBySk.get(sk));
       if (!parts.every((part) => part instanceof Uint8Array)) throw new MissingPayloadError();
-      return this.#vault.open(pk, Buffer.concat(parts), key);
+      const sealed = Buffer.concat(parts);
+      if (nameOf(sealed) !== ref.slice(0, ref.lastIndexOf('.'))) throw new MissingPayloadError();
+      return this.#vault.open(pk, sealed, key);
     });
   }
 }
 
-/** An out-of-line payload is not there any more. */
+/** An out-of-line payload is not there any more, or something else lies in its place. */
 export class MissingPayloadError extends Error {
   constructor() {
     super('an out-of-line payload is missing');
     this.name = 'MissingPayloadError';
   }
+}
+
+function nameOf(sealed: Uint8Array): string {
+  return createHash('sha256').update(sealed).digest('base64url');
 }
 
 function partKeys(pk: string, ref: string): Key[] {

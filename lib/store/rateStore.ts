@@ -36,9 +36,16 @@ export class DynamoRateStore implements RateStore {
     return cellOf(
       await this.#table.update({
         key: rateKeyOf(cell),
-        expression: 'SET tatMs = tatMs + :interval',
+        // A cell that is never idle for a day must not be forgotten either.
+        expression: 'SET tatMs = tatMs + :interval, #ttl = :ttl',
         condition: [CELL_IS_BUSY, NOT_PAUSED].join(' AND '),
-        values: { ':interval': reserve.intervalMs, ':now': reserve.nowMs, ':latest': reserve.latestTatMs },
+        names: { '#ttl': 'ttl' },
+        values: {
+          ':interval': reserve.intervalMs,
+          ':now': reserve.nowMs,
+          ':latest': reserve.latestTatMs,
+          ':ttl': ttlSeconds(reserve.latestTatMs + CELL_KEPT_MS),
+        },
       }),
     );
   }

@@ -1,0 +1,79 @@
+// A built function alone in its process, as in Lambda. Not TypeScript: nothing but the function is to take memory here.
+import { randomUUID } from 'node:crypto';
+import { subscribe } from 'node:diagnostics_channel';
+
+/** @import { Context } from 'aws-lambda' */
+/** @import { Invocation, RoundTrip } from './protocol.ts' */
+
+const LAMBDA_TIMEOUT_MS = 15_000;
+
+/** @type {RoundTrip[]} */
+let roundTrips = [];
+/** @type {WeakMap<object, { to: RoundTrip['to'], startMs: number }>} */
+const underWay = new WeakMap();
+
+/** @param {object} request @param {RoundTrip['to']} to */
+const begin = (request, to) => underWay.set(request, { to, startMs: performance.now() });
+/** @param {object} request */
+const finish = (request) => {
+  const begun = underWay.get(request);
+  if (begun !== undefined) roundTrips.push({ ...begun, endMs: performance.now() });
+};
+
+// The AWS SDK uses node:http, the upstream is called with fetch; both tell about themselves.
+subscribe('http.client.request.created', (/** @type {any} */ { request }) => {
+  const target = String(request.getHeader('x-amz-target'));
+  begin(request, target.startsWith('DynamoDB_') ? 'database' : 'elsewhere');
+});
+subscribe('http.client.response.finish', (/** @type {any} */ { request }) => finish(request));
+subscribe('undici:request:create', (/** @type {any} */ { request }) => begin(request, 'upstream'));
+subscribe('undici:request:headers', (/** @type {any} */ { request }) => finish(request));
+
+const { handler } = await import(String(process.argv[2]));
+
+process.on('message', async (/** @type {{ event: string }} */ { event }) => {
+  // As Lambda's runtime does: the event arrives as text.
+  const parsed = JSON.parse(event);
+  roundTrips = [];
+  const cpuBefore = process.cpuUsage();
+  const startMs = performance.now();
+  const { statusCode } = await handler(parsed, contextOf());
+  const endMs = performance.now();
+  const { user, system } = process.cpuUsage(cpuBefore);
+  /** @type {Invocation} */
+  const invocation = {
+    status: statusCode,
+    startMs,
+    endMs,
+    cpuMs: (user + system) / 1_000,
+    maxRssBytes: maxRssBytes(),
+    roundTrips,
+  };
+  process.send?.(invocation);
+});
+process.on('disconnect', () => process.exit());
+process.send?.({ loadedBytes: maxRssBytes() });
+
+/** Peak resident set of this process. */
+function maxRssBytes() {
+  return process.resourceUsage().maxRSS * 1_024;
+}
+
+/** @returns {Context} */
+function contextOf() {
+  const endsAtMs = Date.now() + LAMBDA_TIMEOUT_MS;
+  return {
+    awsRequestId: randomUUID(),
+    callbackWaitsForEmptyEventLoop: false,
+    functionName: 'inject',
+    functionVersion: '$LATEST',
+    invokedFunctionArn: 'arn:aws:lambda:local:000000000000:function:inject',
+    logGroupName: '/aws/lambda/inject',
+    logStreamName: 'local',
+    memoryLimitInMB: '512',
+    getRemainingTimeInMillis: () => Math.max(0, endsAtMs - Date.now()),
+    done: () => undefined,
+    fail: () => undefined,
+    succeed: () => undefined,
+  };
+}

@@ -1,0 +1,161 @@
+import { criticalPath, ownMs } from '../criticalPath.ts';
+import type { Injection, InjectionKind, InjectionRun } from '../measures/injections.ts';
+import { median, percentile, sum } from '../statistics.ts';
+import { atMost, type Figure, ms, type Section, times } from './figures.ts';
+
+/** The delays of the run that {@link latencySection} describes; its targets are multiples of the upstream's. */
+export const DELAYED = { databaseMs: 5, upstreamMs: 50 } as const;
+
+export function latencySection(run: InjectionRun): Section {
+  const whole = run.injections.map(wholeMs);
+  const p50 = median(whole) / DELAYED.upstreamMs;
+  const p99 = percentile(whole, 0.99) / DELAYED.upstreamMs;
+  const bareUpstreamMs = median(run.bareUpstreamMs);
+  const bareDatabaseMs = median(run.bareDatabaseMs);
+  const serversMs = run.injections.map(serversOwnMs);
+  const withoutServers = median(whole.map((value, index) => value - (serversMs[index] ?? 0))) / DELAYED.upstreamMs;
+  return {
+    title: `Latency: ${DELAYED.databaseMs} ms added to every DynamoDB round trip, ${DELAYED.upstreamMs} ms upstream, warm`,
+    method:
+      `${whole.length} injections one after the other: new and existing sessions, with and without Idempotency-Key. ` +
+      `Multiples are of the upstream's nominal ${DELAYED.upstreamMs} ms.`,
+    figures: [
+      {
+        name: 'whole, p50',
+        value: times(p50),
+        target: atMost(1.35, p50, ' ×'),
+        remark: `${ms(median(whole))}; the same upstream by bare fetch: ${ms(bareUpstreamMs)}`,
+      },
+      {
+        name: 'whole, p99',
+        value: times(p99),
+        target: atMost(2, p99, ' ×'),
+        remark: `p95 ${ms(percentile(whole, 0.95))}, p99 ${ms(percentile(whole, 0.99))}`,
+      },
+      {
+        name: "whole, p50, without the local servers' own time",
+        value: times(withoutServers),
+        remark: `what they take beyond ${DELAYED.databaseMs} and ${DELAYED.upstreamMs} ms on the critical path, p50 ${ms(median(serversMs))}`,
+      },
+      {
+        name: 'bare round trip to the database',
+        value: ms(bareDatabaseMs),
+        remark: `p50 of GetItem by fetch, of it ${DELAYED.databaseMs} ms added`,
+      },
+      ...byKind(run.injections),
+    ],
+  };
+}
+
+export function roundTripSection({ injections }: InjectionRun): Section {
+  const sequential = injections.map(
+    ({ invocation }) => criticalPath(invocation).filter(({ to }) => to === 'database').length,
+  );
+  const most = Math.max(...sequential);
+  const upstream = injections.map(({ upstreamRequests }) => upstreamRequests);
+  const isOneEach = upstream.every((count) => count === 1);
+  return {
+    title: 'Round trips and cost per injection',
+    method:
+      'Sequential round trips: those on the critical path, walked back from the answer; what runs beside others or in the shadow ' +
+      "of the upstream does not count. Units are the table's own, as the local database counts them.",
+    figures: [
+      {
+        name: 'sequential DynamoDB round trips',
+        value: `${median(sequential)} (most: ${most})`,
+        target: atMost(3, most, ''),
+        remark: 'aim: 2',
+      },
+      {
+        name: 'upstream requests',
+        value: `${Math.min(...upstream)}–${Math.max(...upstream)}`,
+        target: { text: 'exactly 1', isMet: isOneEach },
+        remark: "by the tenant's journal",
+      },
+      ...costs(injections),
+    ],
+  };
+}
+
+export function ownTimeSection({ injections, bareDatabaseMs, bareUpstreamMs }: InjectionRun): Section {
+  const own = injections.map(({ invocation }) => ownMs(invocation));
+  const whole = injections.map(wholeMs);
+  const cpu = injections.map(({ invocation }) => invocation.cpuMs);
+  return {
+    title: 'Own time: nothing added to any round trip, warm',
+    method:
+      `${own.length} injections as above. Own time = the whole without the round trips of the critical path, each from sending the ` +
+      'request to the head of its answer, as the function itself sees them.',
+    figures: [
+      { name: 'own time, p50', value: ms(median(own)), target: atMost(5, median(own), ' ms') },
+      { name: 'own time, p99', value: ms(percentile(own, 0.99)) },
+      {
+        name: 'whole, p50',
+        value: ms(median(whole)),
+        remark: `bare round trips: database ${ms(median(bareDatabaseMs))}, upstream ${ms(median(bareUpstreamMs))}`,
+      },
+      { name: 'CPU time of the process, p50', value: ms(median(cpu)) },
+    ],
+  };
+}
+
+function byKind(injections: readonly Injection[]): Figure[] {
+  return [...groupByKind(injections)].map(([name, group]) => {
+    const whole = group.map(wholeMs);
+    return {
+      name,
+      value: ms(median(whole)),
+      remark: `p50 of ${group.length}; p95 ${ms(percentile(whole, 0.95))}, p99 ${ms(percentile(whole, 0.99))}`,
+    };
+  });
+}
+
+function costs(injections: readonly Injection[]): Figure[] {
+  return [...groupByKind(injections)].map(([name, group]) => {
+    const perInjection = (count: (injection: Injection) => number) => sum(group.map(count)) / group.length;
+    const units = perInjection(({ database }) => sum(database.map((request) => request.units)));
+    const dueMoves = perInjection(({ database }) => database.filter(({ movesDueEntry }) => movesDueEntry).length);
+    const bytes = perInjection(({ database }) => sum(database.map((each) => each.requestBytes + each.responseBytes)));
+    return {
+      name,
+      value: `${perInjection(({ database }) => database.length).toFixed(1)} requests`,
+      remark:
+        `${operations(group)}; ${units.toFixed(1)} units, ${dueMoves.toFixed(1)} moves in the due index ` +
+        `(up to 2 units each), ${(bytes / 1024).toFixed(1)} KiB both ways`,
+    };
+  });
+}
+
+/** As in `UpdateItem 3.0, Query 1.0`. */
+function operations(group: readonly Injection[]): string {
+  const counts = new Map<string, number>();
+  for (const { operation } of group.flatMap(({ database }) => database)) {
+    counts.set(operation, (counts.get(operation) ?? 0) + 1);
+  }
+  return [...counts]
+    .sort(([, a], [, b]) => b - a)
+    .map(([operation, count]) => `${operation} ${(count / group.length).toFixed(1)}`)
+    .join(', ');
+}
+
+function groupByKind(injections: readonly Injection[]): Map<string, Injection[]> {
+  return Map.groupBy(injections, ({ kind }) => nameOf(kind));
+}
+
+function nameOf({ session, hasKey }: InjectionKind): string {
+  return `${session} session, ${hasKey ? 'with' : 'without'} Idempotency-Key`;
+}
+
+function wholeMs({ invocation }: Injection): number {
+  return invocation.endMs - invocation.startMs;
+}
+
+/** What the round trips of the critical path took beyond the delays: the work of local servers that stand for a network. */
+function serversOwnMs({ invocation }: Injection): number {
+  return sum(
+    criticalPath(invocation).map(({ to, startMs, endMs }) => {
+      const delayMs = to === 'upstream' ? DELAYED.upstreamMs : DELAYED.databaseMs;
+      return endMs - startMs - delayMs;
+    }),
+  );
+}

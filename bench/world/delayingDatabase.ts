@@ -1,0 +1,95 @@
+import { createServer, IncomingMessage, type ServerResponse } from 'node:http';
+import dynalite from 'dynalite';
+import { type LocalServer, listenOnLoopback } from '../../infra/local/listen.ts';
+import { delay } from './delay.ts';
+import type { DatabaseRequest } from './protocol.ts';
+
+export interface DelayingDatabase extends LocalServer {
+  /** Added to every round trip, milliseconds. */
+  delayMs: number;
+  /** Requests since the last call. */
+  take(): DatabaseRequest[];
+}
+
+/**
+ * The embedded database behind a door of our own: every request waits there for as long as the network would take, and what it
+ * costs is written down. In the database's own process, so that there is no second hop that would cost time of its own.
+ */
+export async function startDelayingDatabase(): Promise<DelayingDatabase> {
+  const database = dynalite({ createTableMs: 0, deleteTableMs: 0, updateTableMs: 0 });
+  let recorded: DatabaseRequest[] = [];
+  const server = createServer(async (request, response) => {
+    const body = await readBody(request);
+    if (door.delayMs > 0) await delay(door.delayMs);
+    const startedMs = performance.now();
+    watchEnd(response, (answer) => {
+      const servedMs = performance.now() - startedMs;
+      recorded.push({ ...describe(request, body, response, answer), servedMs });
+    });
+    database.emit('request', asking(request, body), response);
+  });
+  const door: DelayingDatabase = {
+    ...(await listenOnLoopback(server, 0)),
+    delayMs: 0,
+    take: () => {
+      const taken = recorded;
+      recorded = [];
+      return taken;
+    },
+  };
+  return door;
+}
+
+async function readBody(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk);
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** The same request, which also asks what it costs (the bridge itself does not ask). */
+function asking(request: IncomingMessage, body: string): IncomingMessage {
+  const copy = new IncomingMessage(request.socket);
+  copy.method = request.method ?? 'POST';
+  copy.url = request.url ?? '/';
+  copy.headers = request.headers;
+  const asksForCost = isCounted(operationOf(request));
+  copy.push(asksForCost ? body.replace('{', '{"ReturnConsumedCapacity":"TOTAL",') : body);
+  copy.push(null);
+  copy.complete = true;
+  return copy;
+}
+
+function watchEnd(response: ServerResponse, onEnd: (answer: string) => void): void {
+  const { end } = response;
+  response.end = ((answer: string) => {
+    const ended = end.call(response, answer, 'utf8');
+    onEnd(answer);
+    return ended;
+  }) as typeof end;
+}
+
+function describe(request: IncomingMessage, body: string, response: ServerResponse, answer: string) {
+  const operation = operationOf(request);
+  return {
+    operation,
+    status: response.statusCode,
+    requestBytes: Buffer.byteLength(body),
+    responseBytes: Buffer.byteLength(answer),
+    units: isCounted(operation) ? unitsOf(answer) : 0,
+    movesDueEntry: operation === 'UpdateItem' && /\bdueAt\b/.test(body),
+  };
+}
+
+function operationOf(request: IncomingMessage): string {
+  return String(request.headers['x-amz-target']).split('.')[1] ?? '';
+}
+
+function isCounted(operation: string): boolean {
+  return /Item$|^Query$/.test(operation);
+}
+
+/** `ConsumedCapacity` of an answer: one, or a list of them for a batch. */
+function unitsOf(answer: string): number {
+  const { ConsumedCapacity: consumed = [] } = JSON.parse(answer);
+  return [consumed].flat().reduce((units: number, { CapacityUnits }) => units + CapacityUnits, 0);
+}

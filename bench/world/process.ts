@@ -1,0 +1,27 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { ask, end } from '../ask.ts';
+import type { Recorded, WorldAddress, WorldQuestion } from './protocol.ts';
+
+export interface World extends WorldAddress {
+  /** Lets round trips take this much longer from now on. */
+  delay(delays: { readonly databaseMs: number; readonly upstreamMs: number }): Promise<void>;
+  /** What has been recorded since the last time. */
+  take(): Promise<Recorded>;
+  close(): Promise<void>;
+}
+
+/** Starts database, upstream and secrets in a process of their own, so that they take neither time nor memory from a function. */
+export async function startWorld(): Promise<World> {
+  const child = fork(fileURLToPath(new URL('main.ts', import.meta.url)));
+  const [address] = (await once(child, 'message')) as [WorldAddress];
+  return {
+    ...address,
+    delay: async (delays) => {
+      await ask(child, { kind: 'delay', ...delays } satisfies WorldQuestion);
+    },
+    take: () => ask<Recorded>(child, { kind: 'take' } satisfies WorldQuestion),
+    close: () => end(child),
+  };
+}

@@ -1,0 +1,34 @@
+/** Where the function finds the world, first message of the world's process. */
+export interface WorldAddress {
+  readonly databaseUrl: string;
+  readonly upstreamUrl: string;
+  /** The environment under which a function runs in this world. */
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+export type WorldQuestion =
+  /** Round trips take this much longer from now on. */
+  | { readonly kind: 'delay'; readonly databaseMs: number; readonly upstreamMs: number }
+  /** What has been recorded since the last time. */
+  | { readonly kind: 'take' };
+
+export interface Recorded {
+  readonly database: readonly DatabaseRequest[];
+  /** Requests to the tenant's inject surface, by session id. */
+  readonly upstreamBySession: Readonly<Record<string, number>>;
+}
+
+/** One request as the database's side saw it. */
+export interface DatabaseRequest {
+  /** As in `UpdateItem`. */
+  readonly operation: string;
+  readonly status: number;
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+  /** Capacity units of the table itself, without its index, as the database counts them. 0 for what it refused. */
+  readonly units: number;
+  /** Whether it moves an entry of the due index, which DynamoDB bills apart and the local database does not count. */
+  readonly movesDueEntry: boolean;
+  /** Time spent by the database itself, without the delay that is added. */
+  readonly servedMs: number;
+}

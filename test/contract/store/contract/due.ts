@@ -1,0 +1,135 @@
+import { describe, expect, it } from 'vitest';
+import type { SessionId } from '../../../../lib/context/sessionId.ts';
+import {
+  archive,
+  commit,
+  laneOf,
+  newRefusal,
+  newSession,
+  operate,
+  START_MS,
+  STORE_OPTIONS,
+} from '../../../fixtures/store/session.ts';
+import type { StoreUnderTest } from './storeUnderTest.ts';
+
+const SHARDS = Array.from({ length: STORE_OPTIONS.dueShards }, (_, shard) => shard);
+
+export function dueContract(store: StoreUnderTest): void {
+  /** The sessions of a shard that are due, as the schedule finds them. */
+  async function due(shard: number, nowMs: number, limit = 100): Promise<SessionId[]> {
+    const keys = await store().listDue(shard, { nowMs, limit });
+    const lanes = await Promise.all(keys.map((key) => store().readLane(key)));
+    return lanes.flatMap((lane) => (lane === undefined ? [] : [lane.sessionId]));
+  }
+
+  async function dueInAnyShard(nowMs: number): Promise<SessionId[]> {
+    return (await Promise.all(SHARDS.map((shard) => due(shard, nowMs)))).flat();
+  }
+
+  describe('Due index', () => {
+    it('lists what is due by now, oldest first, each session in one shard', async () => {
+      // Prepare: due in another order than they were made.
+      const sessions = Array.from({ length: 12 }, () => newSession());
+      const dueAt = new Map(sessions.map((sessionId, index) => [sessionId, START_MS + ((index * 5) % 12) * 1_000]));
+      for (const [sessionId, dueAtMs] of dueAt) await commit(store(), sessionId, { dueAtMs });
+
+      // Act
+      const nowMs = START_MS + 7_000;
+      const shards = await Promise.all(SHARDS.map((shard) => due(shard, nowMs)));
+
+      // Assess
+      const expected = sessions.filter((sessionId) => (dueAt.get(sessionId) ?? 0) <= nowMs);
+      expect(shards.flat().toSorted()).toEqual(expected.toSorted());
+      for (const shard of shards) {
+        const times = shard.map((sessionId) => dueAt.get(sessionId) ?? 0);
+        expect(times).toEqual(times.toSorted((a, b) => a - b));
+        expect(shard.length).toBeGreaterThan(0);
+      }
+    });
+
+    it('lists no more than it is asked for, the oldest of them', async () => {
+      const sessions = Array.from({ length: 12 }, () => newSession());
+      for (const [index, sessionId] of sessions.entries()) {
+        await commit(store(), sessionId, { dueAtMs: START_MS + index });
+      }
+
+      const all = await due(0, START_MS + 1_000);
+      const [first, second] = all;
+
+      expect(await due(0, START_MS + 1_000, 2)).toEqual([first, second]);
+    });
+
+    it('moves a session to the time that its settle names', async () => {
+      const sessionId = newSession();
+      await operate(store(), sessionId);
+
+      expect(await dueInAnyShard(START_MS + 59_999)).toEqual([]);
+      expect(await dueInAnyShard(START_MS + 60_000)).toEqual([sessionId]);
+    });
+
+    it('forgets a session that has nothing left to do, until something comes again', async () => {
+      const sessionId = newSession();
+      await operate(store(), sessionId);
+      await archive(store(), sessionId);
+      const muchLaterMs = START_MS + 86_400_000;
+      expect(await dueInAnyShard(muchLaterMs)).toEqual([]);
+
+      await commit(store(), sessionId, { dueAtMs: START_MS });
+
+      expect(await dueInAnyShard(muchLaterMs)).toEqual([sessionId]);
+    });
+
+    it('lists a session that has only been refused something, at the earlier of two times', async () => {
+      const sessionId = newSession();
+      await store().noteRefusal(sessionId, newRefusal(), START_MS);
+      await store().noteRefusal(sessionId, newRefusal(), START_MS + 60_000);
+
+      expect(await dueInAnyShard(START_MS)).toEqual([sessionId]);
+    });
+  });
+
+  describe('Refusals', () => {
+    it('are noted without a version, also before the first operation', async () => {
+      const sessionId = newSession();
+
+      await store().noteRefusal(sessionId, newRefusal(), START_MS);
+
+      expect(await laneOf(store(), sessionId)).toMatchObject({
+        version: 0,
+        confirmedVersion: 0,
+        journal: [],
+        hasRefusals: true,
+        sessionId,
+      });
+    });
+
+    it('enter the audit trail with the next settle, before what that settles', async () => {
+      // Prepare
+      const sessionId = newSession();
+      const refusals = [newRefusal(), newRefusal()];
+      for (const refusal of refusals) await store().noteRefusal(sessionId, refusal, START_MS);
+
+      // Act
+      await operate(store(), sessionId);
+
+      // Assess
+      const audit = await store().readAudit({ sessionId }, { nowMs: START_MS, limit: 10 });
+      expect(audit?.chain.valid).toBe(true);
+      expect(audit?.records.map(({ payload }) => payload?.outcome)).toEqual(['confirmed', 'refused', 'refused']);
+      expect(audit?.records.slice(1).map(({ payload }) => payload)).toEqual(
+        refusals.map(({ payload }) => payload).reverse(),
+      );
+      expect(await laneOf(store(), sessionId)).toMatchObject({ version: 1, hasRefusals: false });
+    });
+
+    it('beyond twenty are not kept, and stop nobody', async () => {
+      const sessionId = newSession();
+      for (let count = 0; count < 25; count += 1) await store().noteRefusal(sessionId, newRefusal(), START_MS);
+
+      await operate(store(), sessionId);
+
+      const audit = await store().readAudit({ sessionId }, { nowMs: START_MS, limit: 100 });
+      expect(audit?.records).toHaveLength(21);
+    });
+  });
+}

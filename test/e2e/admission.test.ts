@@ -1,0 +1,119 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { functionDefinitions } from '../../infra/local/functions.ts';
+import { type Bridge, LOCAL_KEY, one, startBridge } from '../fixtures/stack/bridge.ts';
+import { expectProblem, send, violations } from '../fixtures/stack/http.ts';
+
+const CRM = { name: 'crm', apiKey: 'key-of-the-crm', operations: ['inject', 'audit'], keyPrefixes: ['crm_', 'hub_'] };
+const READER = { name: 'reader', apiKey: 'key-of-the-reader', operations: ['inspect'] };
+const as = ({ apiKey }: { apiKey: string }) => ({ authorization: `Bearer ${apiKey}` });
+
+describe('who gets in', () => {
+  let bridge: Bridge;
+  beforeAll(async () => {
+    bridge = await startBridge({ clients: [CRM, READER] });
+  });
+  afterAll(() => bridge.close());
+
+  const routes = functionDefinitions()
+    .flatMap((definition) => definition.routes)
+    .map((route) => route.split(' ') as [string, string]);
+
+  it.each(routes)('SCENARIO 36: %s %s takes nobody without a valid key', async (method, template) => {
+    const path = template.replace('{sessionId}', 'sess_closed');
+    for (const headers of [
+      {},
+      { authorization: 'Bearer wrong' },
+      { authorization: `Bearer ${LOCAL_KEY}x` },
+      { authorization: `Bearer ${LOCAL_KEY} ${LOCAL_KEY}` },
+      { authorization: `Basic ${Buffer.from(`local:${LOCAL_KEY}`).toString('base64')}` },
+      { authorization: LOCAL_KEY },
+      { authorization: 'Bearer ' },
+      { 'x-api-key': '' },
+      { 'x-api-key': 'wrong' },
+    ]) {
+      const reply = await send(bridge.url, path, {
+        method,
+        headers: { 'content-type': 'application/json', ...headers },
+        ...(method !== 'GET' && { body: JSON.stringify(one('a', 1)) }),
+      });
+      expectProblem(reply, 401, 'unauthenticated');
+      expect(reply.headers['www-authenticate']).toMatch(/^Bearer/);
+    }
+    expect(bridge.requests('sess_closed')).toEqual([]);
+    expectProblem(await bridge.get('/v1/sessions/sess_closed'), 404, 'unknown-session');
+  });
+
+  it('takes the key from either header', async () => {
+    expect((await bridge.inject('sess_1', one('a', 1), { 'x-api-key': LOCAL_KEY })).status).toBe(200);
+    expect((await bridge.inject('sess_1', one('a', 2), { authorization: `bearer ${LOCAL_KEY}` })).status).toBe(200);
+  });
+
+  it('SCENARIO 36: a valid key without the grant is 403', async () => {
+    await bridge.inject('sess_grants', one('crm_a', 1), as(CRM));
+    expectProblem(await bridge.inject('sess_grants', one('crm_a', 2), as(READER)), 403, 'forbidden');
+    expectProblem(await bridge.get('/v1/sessions/sess_grants', as(CRM)), 403, 'forbidden');
+    expectProblem(await bridge.get('/v1/sessions/sess_grants/audit', as(READER)), 403, 'forbidden');
+    expect((await bridge.get('/v1/sessions/sess_grants', as(READER))).body.context).toEqual({ crm_a: 1 });
+    expect((await bridge.get('/v1/sessions/sess_grants/audit', as(CRM))).status).toBe(200);
+    expect(bridge.puts('sess_grants')).toHaveLength(1);
+  });
+
+  it('SCENARIO 36: writing outside its key prefixes is 403, with a pointer to every such key', async () => {
+    const variables = ['crm_a', 'a', 'hub_b', 'xcrm_', 'CRM_A'].map((key) => ({ key, value: 1 }));
+    const reply = await bridge.inject('sess_prefix', { variables }, as(CRM));
+    expect(violations(expectProblem(reply, 403, 'forbidden'))).toEqual([
+      '/variables/1/key outside-grant',
+      '/variables/3/key outside-grant',
+      '/variables/4/key outside-grant',
+    ]);
+    expect(bridge.requests('sess_prefix')).toEqual([]);
+    expectProblem(await bridge.get('/v1/sessions/sess_prefix'), 404, 'unknown-session');
+
+    const within = await bridge.inject('sess_prefix', { variables: [variables[0], variables[2]] }, as(CRM));
+    expect(within.body).toMatchObject({ status: 'injected', version: 1 });
+  });
+
+  it('who was refused, and why, is in the audit trail of the session', async () => {
+    const session = 'sess_refused';
+    await bridge.inject(session, one('a', 1), { ...as(READER), 'x-correlation-id': 'no-grant' });
+    await bridge.inject(session, one('a', 1), { ...as(CRM), 'x-correlation-id': 'no-prefix' });
+    await bridge.inject(session, one('a b', 1), { 'x-correlation-id': 'invalid' });
+    await bridge.inject(session, one('a', 'x'.repeat(262_144)), { 'x-correlation-id': 'too-large' });
+    await bridge.inject(session, one('a', 'let in'));
+
+    const { entries, chain } = await bridge.audit(session);
+    expect(chain).toEqual({ valid: true, brokenAt: null });
+    expect(entries).toMatchObject([
+      { outcome: 'confirmed', client: 'local', versionAfter: 1 },
+      { outcome: 'refused', client: 'local', code: 'payload-too-large', correlationId: 'too-large', changes: [] },
+      { outcome: 'refused', client: 'local', code: 'validation-failed', pointers: ['/variables/0/key'] },
+      { outcome: 'refused', client: 'crm', code: 'forbidden', pointers: ['/variables/0/key'] },
+      { outcome: 'refused', client: 'reader', code: 'forbidden', correlationId: 'no-grant' },
+    ]);
+    expect(entries.map(({ seq }: { seq: number }) => seq)).toEqual([5, 4, 3, 2, 1]);
+  });
+
+  it('the audit trail of a session that was only ever refused can be read', async () => {
+    await bridge.inject('sess_only_refused', one('a', 1), as(READER));
+    const { entries, chain } = await bridge.audit('sess_only_refused');
+    expect(entries).toMatchObject([{ outcome: 'refused', client: 'reader', code: 'forbidden' }]);
+    expect(chain.valid).toBe(true);
+  });
+});
+
+describe("a tenant's session id prefix", () => {
+  it('is required on every route', async () => {
+    const bridge = await startBridge({ settings: { SESSION_ID_PREFIX: 'sess_' } });
+    try {
+      expect((await bridge.inject('sess_1', one('a', 1))).status).toBe(200);
+      for (const id of ['other_1', 'Sess_1', 'a_sess_1']) {
+        expectProblem(await bridge.inject(id, one('a', 1)), 400, 'invalid-session-id');
+        expectProblem(await bridge.get(`/v1/sessions/${id}`), 400, 'invalid-session-id');
+        expectProblem(await bridge.get(`/v1/sessions/${id}/audit`), 400, 'invalid-session-id');
+      }
+      expect(bridge.requests()).toHaveLength(1);
+    } finally {
+      await bridge.close();
+    }
+  });
+});

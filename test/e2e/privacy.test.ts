@@ -1,0 +1,197 @@
+import { DynamoDBClient, ScanCommand } from '@aws-sdk/client-dynamodb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { LOCAL_CREDENTIALS, LOCAL_REGION } from '../../infra/local/database.ts';
+import { type Bridge, LOCAL_KEY, one, startBridge } from '../fixtures/stack/bridge.ts';
+import type { Json, Reply } from '../fixtures/stack/http.ts';
+import { captureOutput } from '../fixtures/stack/output.ts';
+import { travel } from '../fixtures/stack/time.ts';
+
+const SESSION = 'sess_PrivateSessionId';
+const VALUE = 'private-value-of-alice';
+const CLIENT_SECRET = 'private-client-secret';
+const CLIENT_ID = 'private-client-id';
+const IDEMPOTENCY_KEY = 'private-idempotency-key';
+const CLIENT = { name: 'crm', apiKey: 'private-key-of-the-crm', operations: ['inject'], keyPrefixes: ['crm_'] };
+
+/** Everything that must never be in a log line, an error or a plain attribute (DESIGN I7). */
+const SECRETS = {
+  'a session id': /PrivateSessionId/,
+  'a value': /private-value/,
+  'a client secret': /private-client-secret/,
+  'an API key': new RegExp(`${LOCAL_KEY}|private-key`),
+  'an access token': /token-[0-9a-f]{8}-/,
+  'an upstream body': /private-upstream-body|Please log in/,
+  'a stack': /\.m?[jt]s:\d+:\d+\)?"\s*[,}]\s*"(?:message|title)/,
+};
+
+describe.each(['DEBUG', 'INFO'])('SCENARIO 44, I7: a mixed load with log level %s', (level) => {
+  let bridge: Bridge;
+  const errors: Reply[] = [];
+  const output = { text: '', records: [] as Json[] };
+  let table = '';
+
+  beforeAll(async () => {
+    const captured = captureOutput();
+    try {
+      bridge = await startBridge({
+        clients: [CLIENT],
+        credentials: { clientId: CLIENT_ID, clientSecret: CLIENT_SECRET },
+        settings: { POWERTOOLS_LOG_LEVEL: level, POWERTOOLS_METRICS_DISABLED: undefined, REQUEST_BUDGET_MS: '2000' },
+      });
+      for (const reply of await load(bridge)) if (reply.status >= 400) errors.push(reply);
+      output.text = captured.text;
+      output.records = captured.records;
+    } finally {
+      captured.stop();
+    }
+    table = await dump(bridge.stack.databaseUrl);
+  });
+  afterAll(() => bridge.close());
+
+  it('went through every kind of end', () => {
+    expect([...new Set(errors.map(({ body }) => body.code))].sort()).toEqual([
+      'conflict',
+      'forbidden',
+      'idempotency-mismatch',
+      'invalid-session-id',
+      'session-ended',
+      'unauthenticated',
+      'upstream-bad-response',
+      'upstream-forbidden',
+      'upstream-unavailable',
+      'validation-failed',
+    ]);
+  });
+
+  it.each(Object.entries(SECRETS))('%s is in no log line and no metric', (_name, pattern) => {
+    expect(output.text).toContain('request answered');
+    expect(output.text).not.toMatch(pattern);
+    expect(output.text).not.toContain(CLIENT_ID);
+    expect(output.text).not.toContain(IDEMPOTENCY_KEY);
+  });
+
+  it.each(Object.entries(SECRETS))('%s is in no error body', (_name, pattern) => {
+    for (const { text, headers } of errors) expect(text + JSON.stringify(headers)).not.toMatch(pattern);
+  });
+
+  it.each(Object.entries(SECRETS))('%s is in no plain attribute of the table', (_name, pattern) => {
+    expect(table.length).toBeGreaterThan(10_000);
+    expect(table).not.toMatch(pattern);
+  });
+
+  it('metrics name what the alarms need, by function and service only', () => {
+    const emf = output.records.filter((record) => record._aws !== undefined);
+    const names = new Set<string>();
+    for (const record of emf) {
+      for (const directive of record._aws.CloudWatchMetrics) {
+        expect(directive.Namespace).toBe('ContextBridge');
+        for (const dimensions of directive.Dimensions) expect(dimensions.sort()).toEqual(['function', 'service']);
+        for (const { Name, Unit } of directive.Metrics) {
+          names.add(Name);
+          for (const value of [record[Name]].flat()) expect(value).toEqual(expect.any(Number));
+          expect(Unit).toBe(Name === 'UpstreamLatency' ? 'Milliseconds' : 'Count');
+        }
+      }
+      expect(['inject', 'snapshot', 'sync']).toContain(record.function);
+    }
+    for (const name of [
+      'OperationConfirmed',
+      'OperationPending',
+      'OperationRefused',
+      'UpstreamLatency',
+      'UpstreamRequests',
+      'RateLimited',
+      'ColdStart',
+    ]) {
+      expect(names, name).toContain(name);
+    }
+  });
+
+  it('every log line carries its correlation id', () => {
+    const lines = output.records.filter((record) => record.level !== undefined);
+    expect(lines.length).toBeGreaterThan(10);
+    for (const line of lines) expect(line.correlationId, line.message).toEqual(expect.any(String));
+    expect(lines.some(({ correlationId }) => correlationId === 'corr-of-the-test')).toBe(true);
+  });
+});
+
+/** One request of every kind of fate. */
+async function load(bridge: Bridge): Promise<Reply[]> {
+  const { tenant } = bridge;
+  const key = { 'idempotency-key': IDEMPOTENCY_KEY, 'x-correlation-id': 'corr-of-the-test' };
+  const replies: Reply[] = [];
+  const put = async (session: string, body: Json, headers: Record<string, string> = {}) => {
+    replies.push(await bridge.inject(session, body, headers));
+  };
+  const fault = (sessionId: string, action: Json, times = 0) =>
+    tenant.faults.add({ match: { surface: 'inject', method: 'PUT', sessionId }, times, action });
+
+  const big = { text: `${VALUE} `.repeat(3_000) };
+  await put(
+    SESSION,
+    {
+      variables: [
+        { key: 'a', value: VALUE },
+        { key: 'big', value: big },
+      ],
+      crm: { of: VALUE },
+    },
+    key,
+  );
+  await put(SESSION, one('a', `${VALUE} 2`), key);
+  await put(SESSION, { variables: [{ key: VALUE.repeat(5), value: VALUE, scope: VALUE, ttlSeconds: VALUE }] });
+  await put(SESSION, one('other', VALUE), { authorization: `Bearer ${CLIENT.apiKey}` });
+  await put(SESSION, one('crm_a', VALUE), { authorization: 'Bearer private-key-nobody-has' });
+  await put(`${SESSION}/../admin`, one('a', VALUE));
+
+  const body = { error: `private-upstream-body about ${SESSION}` };
+  fault(`${SESSION}_403`, { status: 403, body });
+  await put(`${SESSION}_403`, one('a', VALUE));
+  fault(`${SESSION}_409`, { status: 409, body });
+  await put(`${SESSION}_409`, one('a', VALUE));
+  fault(`${SESSION}_html`, { malformed: 'html' });
+  await put(`${SESSION}_html`, one('a', VALUE));
+  tenant.sessions.create({ sessionId: `${SESSION}_ended` });
+  tenant.sessions.end(`${SESSION}_ended`);
+  await put(`${SESSION}_ended`, one('a', VALUE));
+  fault(`${SESSION}_reset`, { reset: 'before' });
+  await put(`${SESSION}_reset`, one('a', VALUE), key);
+  fault(`${SESSION}_429`, { status: 429, headers: { 'retry-after': '30' }, body });
+  await put(`${SESSION}_429`, one('a', VALUE));
+
+  tenant.faults.clear();
+  travel(5 * 60_000);
+  await bridge.stack.tick();
+  replies.push(await bridge.get(`/v1/sessions/${SESSION}`));
+  replies.push(await bridge.get(`/v1/sessions/${SESSION}/audit`));
+
+  tenant.tokens.revokeAll();
+  travel(3_600_000);
+  tenant.faults.add({ match: { surface: 'token' }, times: 0, action: { status: 503, body } });
+  await put(`${SESSION}_token`, one('a', VALUE));
+  return replies;
+}
+
+/** The whole table as text; binary attributes byte for byte. */
+async function dump(endpoint: string): Promise<string> {
+  const client = new DynamoDBClient({ endpoint, region: LOCAL_REGION, credentials: LOCAL_CREDENTIALS });
+  try {
+    const texts: string[] = [];
+    let start: Json;
+    do {
+      const page = await client.send(
+        new ScanCommand({ TableName: 'context-bridge', ...(start !== undefined && { ExclusiveStartKey: start }) }),
+      );
+      texts.push(
+        JSON.stringify(page.Items, (_name, value) => {
+          if (value?.type === 'Buffer') return Buffer.from(value.data).toString('latin1');
+          return value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : value;
+        }),
+      );
+      start = page.LastEvaluatedKey;
+    } while (start !== undefined);
+    return texts.join('');
+  } finally {
+    client.destroy();
+  }
+}

@@ -1,0 +1,210 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { startTenantServer, type TenantServer } from '../../infra/local/tenant/server.ts';
+import { one } from '../fixtures/stack/bridge.ts';
+import type { Json } from '../fixtures/stack/http.ts';
+import { makeClone, npmStart, npmStartInVain, type Started } from '../fixtures/stack/npmStart.ts';
+import { eventually } from '../fixtures/stack/time.ts';
+
+let clone: ReturnType<typeof makeClone>;
+const running: Started[] = [];
+beforeAll(() => {
+  clone = makeClone();
+});
+afterAll(() => clone.remove());
+afterEach(async () => {
+  for (const started of running.splice(0)) await started.end('SIGKILL');
+});
+
+async function start(env: Record<string, string> = {}): Promise<Started> {
+  const started = await npmStart(clone.directory, { PORT: '0', ...env });
+  running.push(started);
+  return started;
+}
+
+/** Pastes a command into a shell. */
+function paste(command: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    execFile('sh', ['-c', command], (error, stdout) => (error === null ? resolve(stdout) : reject(error)));
+  });
+}
+
+function isOpen(url: string): Promise<boolean> {
+  const { hostname, port } = new URL(url);
+  return new Promise((resolve) => {
+    const socket = connect(Number(port), hostname, () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
+
+const inject = (started: Started, session: string, body: Json, key?: string) =>
+  started.send(`/v1/sessions/${session}/variables`, {
+    method: 'POST',
+    body: JSON.stringify(body),
+    ...(key !== undefined && { headers: { 'idempotency-key': key } }),
+  });
+
+describe('npm start', () => {
+  it('prints commands that work when pasted, says so once if the port is taken, and leaves nothing behind', async () => {
+    const started = await start();
+    const commands = started.banner.match(/^ {2}curl [\s\S]*?(?=\n\n)/gm) ?? [];
+    expect(commands).toHaveLength(2);
+    const [put = '', look = ''] = commands;
+
+    const first = JSON.parse(await paste(put));
+    expect(first).toMatchObject({ status: 'injected', visibility: 'confirmed', sessionId: 'sess_1' });
+    expect(JSON.parse(await paste(look)).context).toEqual({ crm_tier: 'gold' });
+    const again = await paste(`${put} -i`);
+    expect(again).toMatch(/^HTTP\/1.1 200 /);
+    expect(again).toMatch(/^idempotency-replayed: true\r$/im);
+    expect(JSON.parse(again.slice(again.indexOf('\r\n\r\n')))).toEqual(first);
+
+    const { port } = new URL(started.url);
+    const second = await npmStartInVain(clone.directory, { PORT: port });
+    expect(second.code).toBe(1);
+    expect(second.stdout).toBe('');
+    expect(second.stderr.trim().split('\n')).toEqual([expect.stringContaining(`Port ${port} is taken`)]);
+    // The first one has not noticed.
+    expect((await inject(started, 'sess_1', one('a', 1))).status).toBe(200);
+
+    const urls = started.banner.match(/http:\/\/[\w.[\]:]+:\d+/g) ?? [];
+    expect(new Set(urls).size).toBe(3);
+    for (const url of urls) expect(await isOpen(url)).toBe(true);
+    expect(await started.end('SIGINT')).toEqual({ code: 0, signal: null });
+    for (const url of urls) expect(await isOpen(url)).toBe(false);
+    expect(started.errors).toBe('');
+    expect(existsSync(join(clone.directory, '.data'))).toBe(false);
+  });
+
+  it.each([
+    [{ PORT: 'many' }, /^PORT /],
+    [{ PORT: '65536' }, /^PORT /],
+    [{ SWEEP_SECONDS: '0' }, /^SWEEP_SECONDS /],
+    [{ COGNIGY_BASE_URL: 'https://hunter2:hunter2@example.org' }, /COGNIGY_BASE_URL/],
+    [{ AUDIT_VALUES: 'hunter2' }, /AUDIT_VALUES/],
+  ])('SCENARIO 46: %j ends at once with one line', async (env, line) => {
+    const { code, stdout, stderr } = await npmStartInVain(clone.directory, { PORT: '0', ...env });
+    expect(code).toBe(1);
+    expect(stdout).toBe('');
+    expect(stderr.trim().split('\n')).toEqual([expect.stringMatching(line)]);
+    expect(stderr).not.toContain('hunter2');
+  });
+});
+
+describe('killed and started again with the same DATA_DIR', () => {
+  let tenant: TenantServer;
+  let runs = 0;
+  beforeAll(async () => {
+    tenant = await startTenantServer({ settings: { ratePerMinute: 0 } });
+  });
+  afterAll(() => tenant.close());
+  afterEach(() => tenant.tenant.reset());
+
+  const puts = (session: string) =>
+    tenant.tenant.journal.entries({ surface: 'inject', sessionId: session }).filter(({ method }) => method === 'PUT');
+  const bot = (session: string) => tenant.tenant.sessions.inspect(session)?.context;
+  const prepare = () => {
+    runs += 1;
+    return {
+      COGNIGY_BASE_URL: tenant.url,
+      DATA_DIR: join(clone.directory, `data-${runs}`),
+      // What a dead process holds (lease, claim on the token) runs out soon.
+      REQUEST_BUDGET_MS: '1200',
+      UPSTREAM_TIMEOUT_MS: '900',
+    };
+  };
+  const entriesOf = async (started: Started, session: string): Promise<Json[]> => {
+    const { body } = await started.send(`/v1/sessions/${session}/audit`);
+    expect(body.chain).toEqual({ valid: true, brokenAt: null });
+    return body.entries;
+  };
+  const confirmedOf = async (started: Started, session: string) =>
+    (await entriesOf(started, session)).filter(({ outcome }) => outcome === 'confirmed');
+
+  it('SCENARIO 15: everything acknowledged is there, and pending work goes on', async () => {
+    const env = prepare();
+    const before = await start(env);
+    const confirmed = await inject(before, 'sess_1', one('a', 'kept'), 'key-1');
+    expect(confirmed.status).toBe(200);
+    tenant.tenant.faults.add({ match: { surface: 'inject' }, times: 0, action: { status: 503 } });
+    const pending = await inject(before, 'sess_1', one('b', 'late'), 'key-2');
+    expect(pending.status).toBe(202);
+    expect(await before.end('SIGKILL')).toEqual({ code: null, signal: 'SIGKILL' });
+
+    tenant.tenant.faults.clear();
+    const after = await start({ ...env, SWEEP_SECONDS: '1' });
+    const { body } = await after.send('/v1/sessions/sess_1');
+    expect(body).toMatchObject({ version: 2, context: { a: 'kept' } });
+    const replay = await inject(after, 'sess_1', one('a', 'kept'), 'key-1');
+    expect(replay.body).toEqual(confirmed.body);
+    expect(replay.headers['idempotency-replayed']).toBe('true');
+
+    await eventually(async () => (await after.send('/v1/sessions/sess_1')).body.pendingOperations === 0, {
+      what: 'the pending operation',
+    });
+    expect(bot('sess_1')).toEqual({ a: 'kept', b: 'late' });
+    const [last, first] = await confirmedOf(after, 'sess_1');
+    expect(first.operationId).toBe(confirmed.body.operationId);
+    expect(last.operationId).toBe(pending.body.operationId);
+    expect(await after.end('SIGINT')).toEqual({ code: 0, signal: null });
+  });
+
+  it('SCENARIO 8: after the commit, before the upstream call: the schedule pushes it, and a retry joins it', async () => {
+    const env = prepare();
+    const before = await start(env);
+    // Without a token nothing leaves.
+    tenant.tenant.faults.add({ match: { surface: 'token' }, action: { delayMs: 60_000 } });
+    const lost = inject(before, 'sess_1', one('a', 1), 'key-1').catch(() => 'lost');
+    await eventually(async () => (await before.send('/v1/sessions/sess_1')).body.pendingOperations === 1, {
+      everyMs: 10,
+      what: 'the commit',
+    });
+    await before.end('SIGKILL');
+    expect(await lost).toBe('lost');
+    expect(puts('sess_1')).toEqual([]);
+
+    const after = await start({ ...env, SWEEP_SECONDS: '1' });
+    const retry = await inject(after, 'sess_1', one('a', 1), 'key-1');
+    expect([200, 202]).toContain(retry.status);
+    expect(retry.body.version).toBe(1);
+    expect(retry.headers['idempotency-replayed']).toBe('true');
+    const [confirmed] = await eventually(
+      async () => {
+        const found = await confirmedOf(after, 'sess_1');
+        return found.length > 0 && found;
+      },
+      { what: 'the confirmation' },
+    );
+    expect(confirmed.operationId).toBe(retry.body.operationId);
+    expect(bot('sess_1')).toEqual({ a: 1 });
+    expect((await after.send('/v1/sessions/sess_1')).body).toMatchObject({ version: 1, confirmedVersion: 1 });
+    expect(puts('sess_1')).toHaveLength(1);
+  });
+
+  it('SCENARIO 9: after the upstream took it, before settling: pushed again without harm, one success', async () => {
+    const env = prepare();
+    const before = await start(env);
+    tenant.tenant.faults.add({ match: { surface: 'inject' }, action: { delayMs: 60_000 } });
+    const lost = inject(before, 'sess_1', one('a', 1), 'key-1').catch(() => 'lost');
+    await eventually(() => puts('sess_1').length > 0, { everyMs: 5, what: 'the PUT' });
+    await before.end('SIGKILL');
+    expect(await lost).toBe('lost');
+    expect(bot('sess_1')).toEqual({ a: 1 });
+
+    const after = await start({ ...env, SWEEP_SECONDS: '1' });
+    await eventually(async () => (await confirmedOf(after, 'sess_1')).length > 0, { what: 'the confirmation' });
+    expect(puts('sess_1')).toHaveLength(2);
+    expect(puts('sess_1')[1]?.body).toEqual(puts('sess_1')[0]?.body);
+    expect(await confirmedOf(after, 'sess_1')).toHaveLength(1);
+    const retry = await inject(after, 'sess_1', one('a', 1), 'key-1');
+    expect(retry.status).toBe(200);
+    expect(retry.headers['idempotency-replayed']).toBe('true');
+    expect(puts('sess_1')).toHaveLength(2);
+  });
+});

@@ -1,0 +1,69 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { authenticate, requireGrant, requireKeyPrefixes } from '../../../lib/http/admission.ts';
+import { Problem } from '../../../lib/http/problem.ts';
+import { problemOf } from './problemOf.ts';
+
+const client = (name: string, key: string, rest: object = {}) => ({
+  name,
+  keyHash: createHash('sha256').update(key).digest('hex'),
+  operations: ['inject'],
+  ...rest,
+});
+const clients = [client('one', 'key-1'), client('two', 'key-2')];
+const as = (headers: Record<string, string>) => authenticate(new Map(Object.entries(headers)), clients).name;
+
+describe('authenticate (SCENARIO 36)', () => {
+  it.each([
+    [{ authorization: 'Bearer key-1' }, 'one'],
+    [{ authorization: 'bearer key-2' }, 'two'],
+    [{ authorization: ' Bearer   key-2 ' }, 'two'],
+    [{ 'x-api-key': 'key-2' }, 'two'],
+    [{ authorization: 'Basic abc', 'x-api-key': 'key-1' }, 'one'],
+  ])('%j is %s', (headers, name) => expect(as(headers)).toBe(name));
+
+  it.each<Record<string, string>>([
+    {},
+    { authorization: '' },
+    { authorization: 'Bearer' },
+    { authorization: 'Bearer ' },
+    { authorization: 'key-1' },
+    { authorization: 'Bearer key-1 key-2' },
+    { authorization: 'Bearer KEY-1' },
+    { 'x-api-key': '' },
+    { 'x-api-key': 'key-1 ' },
+    { 'x-api-key': clients[0]?.keyHash ?? '' },
+    { authorization: 'Bearer wrong', 'x-api-key': 'key-1' },
+  ])('%j is nobody', (headers) => {
+    const problem = problemOf(() => as(headers));
+    expect(problem.code).toBe('unauthenticated');
+    expect(problem.options.headers).toEqual({ 'www-authenticate': 'Bearer' });
+  });
+
+  it('nobody is let in where there are no clients', () => {
+    expect(() => authenticate(new Map([['x-api-key', 'key']]), [])).toThrow(Problem);
+  });
+});
+
+describe('requireGrant', () => {
+  it('takes the operation by name, or all of them', () => {
+    requireGrant(client('a', 'k'), 'inject');
+    requireGrant(client('a', 'k', { operations: ['*'] }), 'sync');
+    expect(problemOf(() => requireGrant(client('a', 'k'), 'sync')).code).toBe('forbidden');
+    expect(problemOf(() => requireGrant(client('a', 'k', { operations: ['inject*'] }), 'injection')).code).toBe(
+      'forbidden',
+    );
+  });
+});
+
+describe('requireKeyPrefixes', () => {
+  const variables = [{ key: 'crm_a' }, { key: 'other' }, { key: 'CRM_b' }];
+
+  it('absent prefixes allow every key', () => requireKeyPrefixes(client('a', 'k'), variables));
+
+  it('names every key outside, and does not quote it', () => {
+    const problem = problemOf(() => requireKeyPrefixes(client('a', 'k', { keyPrefixes: ['crm_', 'x_'] }), variables));
+    expect(problem.code).toBe('forbidden');
+    expect(problem.options.errors?.map(({ pointer }) => pointer)).toEqual(['/variables/1/key', '/variables/2/key']);
+  });
+});
