@@ -178,6 +178,7 @@ class Push {
           deadlineMs,
           correlationId,
           priority: this.#priority,
+          sendByMs: earliestExpiryMs(batch.variables),
           ...(permit !== undefined && { firstPermit: Promise.resolve(permit) }),
         },
       );
@@ -268,6 +269,11 @@ class Push {
     const durationMs = this.#deps.clock.now() - this.#startedAtMs;
     telemetry.log('info', 'lane pushed', { confirmed, refused, pending, durationMs });
   }
+}
+
+/** What has expired must not leave (DESIGN I5), however long the way to the upstream has taken. */
+function earliestExpiryMs(variables: Batch['variables']): number {
+  return variables.reduce((earliest, { expiresAtMs = Infinity }) => Math.min(earliest, expiresAtMs), Infinity);
 }
 
 /** After these the rest of the journal is not tried: it would meet the same, or overtake what came before it. */

@@ -46,9 +46,10 @@ export class AuthorizedCall {
 
   /** Sends one request and hands back whatever the surface answered, except what any surface would treat alike. Never rejects. */
   async send(request: CallRequest): Promise<Answered> {
-    const { deadlineMs, correlationId, priority = 'interactive' } = this.#call;
+    const { deadlineMs, correlationId, priority = 'interactive', sendByMs = deadlineMs } = this.#call;
     for (;;) {
-      if (this.#options.clock.now() >= deadlineMs) return this.#ended(this.#unavailable('deadline'));
+      if (this.#options.clock.now() >= Math.min(deadlineMs, sendByMs))
+        return this.#ended(this.#unavailable('deadline'));
       const token = await this.#options.tokens.get(deadlineMs);
       if (token.kind !== 'token') return this.#ended(this.#withoutToken(token));
       const { accessToken } = token;
@@ -57,7 +58,7 @@ export class AuthorizedCall {
       const outcome = await sendWithRetry(
         this.#options,
         { ...request, accessToken, correlationId, deadlineMs },
-        { priority, ...(firstPermit !== undefined && { firstPermit }) },
+        { priority, sendByMs, ...(firstPermit !== undefined && { firstPermit }) },
       );
       this.#note(request, outcome);
       if (outcome.kind === 'unavailable') return this.#ended(this.#unavailable(outcome.reason, outcome.retryAtMs));

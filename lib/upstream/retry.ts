@@ -20,6 +20,8 @@ export interface RetryOptions {
 
 export interface RetryCall {
   readonly priority: Priority;
+  /** Epoch milliseconds after which no try is begun; the request's own deadline where that is earlier. */
+  readonly sendByMs?: number;
   /** Used for the first try, if it is still good by then. */
   readonly firstPermit?: Promise<PermitAnswer>;
 }
@@ -57,10 +59,11 @@ export async function sendWithRetry(
   call: RetryCall,
 ): Promise<RetryOutcome> {
   const { clock, random, governor } = options;
+  const sendByMs = Math.min(request.deadlineMs, call.sendByMs ?? request.deadlineMs);
   let last: Failure | undefined;
   let maybeApplied = false;
   for (let attempts = 1; ; attempts += 1) {
-    const admission = new Admission(options, request.deadlineMs, call.priority);
+    const admission = new Admission(options, sendByMs, call.priority);
     const outcome = await admission.send(request, attempts === 1 ? call.firstPermit : undefined);
     if (outcome.kind === 'not-sent') {
       return { kind: 'unavailable', attempts: attempts - 1, maybeApplied, ...admission.whyNot(last) };
@@ -74,7 +77,7 @@ export async function sendWithRetry(
     const pauseMs = attempts === 1 && isDeadSocket(outcome) ? 0 : backoffMs(attempts - 1, random.next());
     const nowMs = clock.now();
     const nextAtMs = Math.max(nowMs + pauseMs, verdict.retryAtMs ?? 0);
-    if (attempts >= MAX_TRIES || nextAtMs >= request.deadlineMs) {
+    if (attempts >= MAX_TRIES || nextAtMs >= sendByMs) {
       return { attempts, ...verdict, kind: 'unavailable', maybeApplied };
     }
     await clock.sleep(throttled ? pauseMs : nextAtMs - nowMs);
@@ -108,22 +111,24 @@ function judge(outcome: Exclude<HttpOutcome, { kind: 'not-sent' }>, nowMs: numbe
 /** One try's way through permit and place. */
 class Admission {
   readonly #options: RetryOptions;
-  readonly #deadlineMs: number;
+  readonly #sendByMs: number;
   readonly #priority: Priority;
   #permit: PermitAnswer | undefined;
 
-  constructor(options: RetryOptions, deadlineMs: number, priority: Priority) {
+  constructor(options: RetryOptions, sendByMs: number, priority: Priority) {
     this.#options = options;
-    this.#deadlineMs = deadlineMs;
+    this.#sendByMs = sendByMs;
     this.#priority = priority;
   }
 
   async send(request: HttpRequest, permitAhead: Promise<PermitAnswer> | undefined): Promise<HttpOutcome> {
     this.#permit = await permitAhead?.catch(() => undefined);
-    const hopeless = this.#permit?.granted === false && this.#permit.retryAtMs > this.#deadlineMs;
-    if (hopeless || !(await this.#hasGoodPermit())) return { kind: 'not-sent' };
+    const hopeless = this.#permit?.granted === false && this.#permit.retryAtMs > this.#sendByMs;
+    const mayLeave = !hopeless && (await this.#hasGoodPermit());
     // Asked again when a place is free: a permit that has aged in the queue would be used in another minute than it was counted in.
-    const outcome = await this.#options.client.send(request, () => this.#hasGoodPermit());
+    const outcome: HttpOutcome = mayLeave
+      ? await this.#options.client.send(request, () => this.#hasGoodPermit())
+      : { kind: 'not-sent' };
     if (outcome.kind === 'not-sent' && this.#permit?.granted) await this.#permit.permit.release();
     return outcome;
   }
@@ -135,18 +140,19 @@ class Admission {
     const when = retryAtMs > nowMs && { retryAtMs };
     const status = last?.status !== undefined && { status: last.status };
     if (nowMs < governor.pausedUntilMs) return { reason: 'throttled', ...when, ...status };
-    if (nowMs >= this.#deadlineMs) return { reason: last?.reason ?? 'deadline', ...when, ...status };
+    if (nowMs >= this.#sendByMs) return { reason: last?.reason ?? 'deadline', ...when, ...status };
     return { reason: 'budget', ...when, ...status };
   }
 
   async #hasGoodPermit(): Promise<boolean> {
     const { clock, governor } = this.#options;
+    if (clock.now() >= this.#sendByMs) return false;
     if (this.#permit?.granted) {
       const { usableUntilMs = Number.POSITIVE_INFINITY } = this.#permit.permit;
       if (clock.now() < usableUntilMs && clock.now() >= governor.pausedUntilMs) return true;
       await this.#permit.permit.release();
     }
-    this.#permit = await governor.acquire({ deadlineMs: this.#deadlineMs, priority: this.#priority });
+    this.#permit = await governor.acquire({ deadlineMs: this.#sendByMs, priority: this.#priority });
     return this.#permit.granted;
   }
 }

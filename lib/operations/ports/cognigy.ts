@@ -36,6 +36,8 @@ export interface UpstreamCall {
   /** Epoch milliseconds after which nothing is sent any more and what is under way is given up. */
   readonly deadlineMs: number;
   readonly correlationId: string;
+  /** Epoch milliseconds after which nothing more is sent, because what it says would no longer hold. Absent = the deadline. */
+  readonly sendByMs?: number;
   /** `interactive` unless told otherwise. */
   readonly priority?: Priority;
   /** A permit asked for earlier (beside the commit), used for the first request. */

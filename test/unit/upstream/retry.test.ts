@@ -23,7 +23,7 @@ function prepare(...replies: Reply[]) {
   const concurrency = new Concurrency(5, { clock });
   const client = new HttpClient({ fetch: network.fetch, clock, concurrency });
   const startMs = clock.now();
-  const send = (deadlineInMs = 20_000, firstPermit?: Promise<PermitAnswer>) => {
+  const send = (deadlineInMs = 20_000, firstPermit?: Promise<PermitAnswer>, sendByInMs = deadlineInMs) => {
     const request: HttpRequest = {
       method: 'PUT',
       url: 'https://cognigy.test/x',
@@ -34,6 +34,7 @@ function prepare(...replies: Reply[]) {
     };
     return sendWithRetry({ client, governor, clock, random }, request, {
       priority: 'interactive',
+      sendByMs: startMs + sendByInMs,
       ...(firstPermit && { firstPermit }),
     });
   };
@@ -61,6 +62,24 @@ describe('sendWithRetry', () => {
     const { send, permitsTaken } = prepare(reply, ok);
     expect(await send()).toMatchObject({ kind: 'answer', attempts: 2, maybeApplied });
     expect(permitsTaken()).toBe(2);
+  });
+
+  it('SCENARIO 24: begins no try after the moment from which on its values do not hold, and gives the permit back', async () => {
+    const { send, network } = prepare(() => json(503, {}, { 'retry-after': '3' }), ok);
+    expect(await send(20_000, undefined, 2_000)).toMatchObject({ kind: 'unavailable', attempts: 1, reason: 'down' });
+    expect(network.requests).toHaveLength(1);
+
+    let released = 0;
+    const permit = {
+      release: async () => {
+        released += 1;
+      },
+    };
+    const late = prepare(ok);
+    const ahead = Promise.resolve({ granted: true, permit } as const);
+    expect(await late.send(20_000, ahead, 0)).toMatchObject({ kind: 'unavailable', attempts: 0, reason: 'deadline' });
+    expect(late.network.requests).toHaveLength(0);
+    expect(released).toBe(1);
   });
 
   it.each([
