@@ -1,22 +1,31 @@
 import type { ChildProcess } from 'node:child_process';
 
 /**
- * Sends one question to a forked process and waits for its answer. One question at a time: the answer is the next message.
+ * The next message of a forked process.
  * @throws {Error} when the process ends instead.
  */
-export function ask<Answer>(child: ChildProcess, question: object): Promise<Answer> {
+export function nextMessage<Message>(child: ChildProcess): Promise<Message> {
   return new Promise((resolve, reject) => {
-    const onMessage = (answer: unknown) => {
+    const onMessage = (message: unknown) => {
       child.off('exit', onExit);
-      resolve(answer as Answer);
+      resolve(message as Message);
     };
     const onExit = (code: number | null) => {
       child.off('message', onMessage);
       reject(new Error(`${child.spawnargs.at(-1)} ended with code ${code}`));
     };
     child.once('message', onMessage).once('exit', onExit);
-    child.send(question);
   });
+}
+
+/**
+ * Sends one question to a forked process and waits for its answer. One question at a time: the answer is the next message.
+ * @throws {Error} when the process ends instead.
+ */
+export function ask<Answer>(child: ChildProcess, question: object): Promise<Answer> {
+  const answer = nextMessage<Answer>(child);
+  child.send(question);
+  return answer;
 }
 
 /** Ends a forked process that was started here: it exits when it is let go. */

@@ -1,6 +1,6 @@
 // Bundles every function: functions/<name>/handler.ts becomes dist/<name>/, the exact content of the zip that is deployed.
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import standaloneCode from 'ajv/dist/standalone/index.js';
@@ -157,17 +157,28 @@ export async function bundleAll(root = ROOT): Promise<FunctionBundle[]> {
   return Promise.all(names.map((name) => bundleFunction(name, root)));
 }
 
-/** Replaces `dist/`: `dist/<function>/` is what is deployed, `dist/meta/` explains it (esbuild's metafile and the source map). */
+/**
+ * Writes `dist/`: `dist/<function>/` is what is deployed, `dist/meta/` explains it (esbuild's metafile and the source map). Each
+ * file appears at once and whole, so that a stack that is being started beside a build never sees half of one.
+ */
 export async function writeBundles(bundles: readonly FunctionBundle[], root = ROOT): Promise<void> {
   const dist = join(root, 'dist');
-  await rm(dist, { recursive: true, force: true });
-  await mkdir(join(dist, 'meta'), { recursive: true });
+  const folders = [...bundles.map(({ name }) => name), 'meta'];
+  for (const folder of folders) await mkdir(join(dist, folder), { recursive: true });
   for (const { name, code, sourceMap, metafile } of bundles) {
-    await mkdir(join(dist, name));
-    await writeFile(join(dist, name, 'index.mjs'), code);
-    await writeFile(join(dist, 'meta', `${name}.json`), JSON.stringify(metafile));
-    await writeFile(join(dist, 'meta', `${name}.mjs.map`), sourceMap);
+    await writeWhole(join(dist, name, 'index.mjs'), code);
+    await writeWhole(join(dist, 'meta', `${name}.json`), JSON.stringify(metafile));
+    await writeWhole(join(dist, 'meta', `${name}.mjs.map`), sourceMap);
   }
+  for (const stale of (await readdir(dist)).filter((folder) => !folders.includes(folder))) {
+    await rm(join(dist, stale), { recursive: true, force: true });
+  }
+}
+
+async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
+  const unfinished = `${path}.${process.pid}`;
+  await writeFile(unfinished, content);
+  await rename(unfinished, path);
 }
 
 /** The bytes that each package (or folder of this repository) has in a bundle, largest first. */

@@ -11,30 +11,33 @@ import { fileURLToPath } from 'node:url';
 /** The newest release that runs on Java 17. */
 const VERSION = '2.6.1';
 const START_TIMEOUT_MS = 60_000;
+const JAVA = 'java';
+const MAVEN = 'mvn';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const cache = join(root, '.cache', 'dynamodb-local', VERSION);
 const lib = join(cache, 'lib');
 const complete = join(cache, 'complete');
 
+/** @type {Set<import('node:child_process').ChildProcess>} */
+const children = new Set();
+// However this ends, nothing of it stays behind.
+process.once('exit', () => {
+  for (const child of children) child.kill('SIGKILL');
+});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(130));
+
 process.exitCode = await main();
 
 /** @returns {Promise<number>} exit code */
 async function main() {
-  for (const [tool, argument] of [
-    ['java', '-version'],
-    ['mvn', '-version'],
-  ]) {
-    if (tool === 'mvn' && existsSync(complete)) continue;
-    if (spawnSync(/** @type {string} */ (tool), [/** @type {string} */ (argument)]).status !== 0) {
-      return notRun(`there is no ${tool}`);
-    }
-  }
+  if (!runs(JAVA)) return notRun('there is no java');
+  if (!existsSync(complete) && !runs(MAVEN)) return notRun('there is no mvn');
   if (!existsSync(complete) && !download()) return notRun('it could not be had from Maven Central');
 
   const port = await freePort();
   const java = spawn(
-    'java',
+    JAVA,
     [
       `-Djava.library.path=${lib}`,
       '-cp',
@@ -47,9 +50,7 @@ async function main() {
     ],
     { stdio: ['ignore', 'ignore', 'inherit'] },
   );
-  const stop = () => java.kill('SIGKILL');
-  process.once('exit', stop);
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(130));
+  children.add(java);
   try {
     const url = `http://127.0.0.1:${port}`;
     if (!(await answers(url, java))) {
@@ -58,8 +59,13 @@ async function main() {
     }
     return await suite(url);
   } finally {
-    stop();
+    java.kill('SIGKILL');
   }
+}
+
+/** @param {string} tool */
+function runs(tool) {
+  return spawnSync(tool, ['-version']).status === 0;
 }
 
 /** @param {string} why */
@@ -74,7 +80,7 @@ function download() {
   mkdirSync(cache, { recursive: true });
   writeFileSync(join(cache, 'pom.xml'), pom());
   const goal = ['dependency:copy-dependencies', '-DincludeScope=runtime', `-DoutputDirectory=${lib}`];
-  const { status } = spawnSync('mvn', ['--quiet', '--batch-mode', ...goal], { cwd: cache, stdio: 'inherit' });
+  const { status } = spawnSync(MAVEN, ['--quiet', '--batch-mode', ...goal], { cwd: cache, stdio: 'inherit' });
   if (status === 0) writeFileSync(complete, '');
   return status === 0;
 }
@@ -134,5 +140,6 @@ function suite(url) {
     stdio: 'inherit',
     env: { ...process.env, DYNAMODB_LOCAL_URL: url },
   });
+  children.add(child);
   return new Promise((resolve) => child.once('close', (code) => resolve(code ?? 1)));
 }

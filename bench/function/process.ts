@@ -1,7 +1,6 @@
 import { fork } from 'node:child_process';
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { ask, end } from '../ask.ts';
+import { ask, end, nextMessage } from '../ask.ts';
 import type { Invocation } from './protocol.ts';
 
 export interface FunctionProcess {
@@ -22,12 +21,7 @@ export async function startFunction(
     execArgv: [],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
-  const [{ loadedBytes }] = await Promise.race([
-    once(child, 'message'),
-    once(child, 'exit').then(([code]) => {
-      throw new Error(`${file} could not be loaded, its process ended with code ${code}`);
-    }),
-  ]);
+  const { loadedBytes } = await nextMessage<{ readonly loadedBytes: number }>(child);
   return {
     loadedBytes,
     invoke: (event) => ask<Invocation>(child, { event: JSON.stringify(event) }),

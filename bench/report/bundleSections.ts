@@ -38,7 +38,7 @@ export function memorySection(run: MemoryRun): Section {
     title: 'Memory',
     method:
       `${run.injections} injections of ${run.bytesEach} bytes of variables each, text that does not compress, in a process that holds ` +
-      `only the function, started as Lambda starts one of 128 MB (${run.nodeOptions}). Resident set, peak.`,
+      `only the function, started as Lambda starts one of 128 MB (${run.nodeOptions}). Resident set, peak; 1 MB = 1,000,000 bytes.`,
     figures: [
       {
         name: 'peak',

@@ -1,7 +1,6 @@
 import { fork } from 'node:child_process';
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { ask, end } from '../ask.ts';
+import { ask, end, nextMessage } from '../ask.ts';
 import type { Recorded, WorldAddress, WorldQuestion } from './protocol.ts';
 
 export interface World extends WorldAddress {
@@ -15,7 +14,7 @@ export interface World extends WorldAddress {
 /** Starts database, upstream and secrets in a process of their own, so that they take neither time nor memory from a function. */
 export async function startWorld(): Promise<World> {
   const child = fork(fileURLToPath(new URL('main.ts', import.meta.url)));
-  const [address] = (await once(child, 'message')) as [WorldAddress];
+  const address = await nextMessage<WorldAddress>(child);
   return {
     ...address,
     delay: async (delays) => {

@@ -53,6 +53,8 @@ interface Invocation {
 const LAMBDA_MARGIN_MS = 1_500;
 /** When a request has eaten even that, it is answered all the same. */
 const LAST_CALL_MS = 300;
+/** A refused client waits no longer than this for its refusal to be recorded. */
+const REFUSAL_BUDGET_MS = 3_000;
 const CORRELATION_ID = /^[A-Za-z0-9._:@~-]{1,128}$/;
 
 /**
@@ -96,8 +98,9 @@ export function createHttpHandler(options: HttpHandlerOptions) {
         if (problem.status >= 500) telemetry.log('error', 'request failed', { code: problem.code }, request.error);
         if (admitted !== undefined && [403, 413, 422].includes(problem.status)) {
           const { sessionId, client, route } = admitted;
+          const told = route.onRefused?.({ sessionId, client, correlationId, problem, telemetry }) ?? Promise.resolve();
           try {
-            await route.onRefused?.({ sessionId, client, correlationId, problem, telemetry });
+            await within(REFUSAL_BUDGET_MS, told, options.clock);
           } catch (error) {
             // The client's answer does not depend on it.
             telemetry.count('RefusalNotAudited');
@@ -166,6 +169,20 @@ function observe(invocation: Invocation, response: HttpResult | null | undefined
     durationMs: Math.round(clock.now() - startedAtMs),
   });
   telemetry.flush();
+}
+
+/** @throws when `work` has failed, or has not ended after `ms` milliseconds; it is not stopped then. */
+async function within(ms: number, work: Promise<void>, clock: Clock): Promise<void> {
+  const over = new AbortController();
+  const late = clock.sleep(ms, over.signal).then(() => {
+    throw new Error(`not done within ${ms} ms`);
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    late.catch(() => undefined);
+    over.abort();
+  }
 }
 
 function headersOf(event: HttpEvent | null | undefined): ReadonlyMap<string, string> {

@@ -36,6 +36,8 @@ const LEASE_MARGIN_MS = 1_500;
 /** Without the lease: first look at the lane after this (jittered), then growing up to the cap. */
 const POLL_BASE_MS = 20;
 const POLL_CAP_MS = 250;
+/** Each operation that waits in front makes everybody look less often: all of them wait for the same few settles. */
+const POLL_PER_WAITING_MS = 5;
 /** No new push is begun this near to the deadline. */
 const TOO_LATE_MS = 100;
 
@@ -146,12 +148,14 @@ async function awaitOutcome(
   const { store, clock, random } = deps;
   const { sessionId, operation, deadlineMs, telemetry } = command;
   const outcomeId = operation.idempotencyHash ?? operation.operationId;
+  let crowdMs = 0;
   for (let pauseMs = POLL_BASE_MS; ; pauseMs = Math.min(POLL_CAP_MS, pauseMs * 1.5)) {
     const nowMs = clock.now();
     if (nowMs >= deadlineMs - TOO_LATE_MS) break;
-    await clock.sleep(Math.min(pauseMs * (0.5 + random.next()), deadlineMs - TOO_LATE_MS - nowMs));
-    const lane = await store.readLane({ sessionId });
+    await clock.sleep(Math.min((pauseMs + crowdMs) * (0.5 + random.next()), deadlineMs - TOO_LATE_MS - nowMs));
+    const lane = await store.readProgress({ sessionId });
     if (lane === undefined) throw new StoreError('store-unavailable');
+    crowdMs = POLL_PER_WAITING_MS * Math.max(0, version - lane.confirmedVersion - 1);
     if (version <= lane.confirmedVersion || lane.endedVersions.has(version)) {
       const prior = await store.findOutcome({ sessionId }, outcomeId);
       if (prior.kind === 'settled') return { kind: 'settled', outcome: prior.outcome, replayed };

@@ -18,7 +18,7 @@ import { Vault } from './vault.ts';
 /** Answers quickly or fails quickly: a client waits behind every request to the table (SCENARIOS 45). */
 export const STORE_CLIENT = {
   maxAttempts: 3,
-  requestHandler: { connectionTimeout: 1_000, requestTimeout: 2_500, throwOnRequestTimeout: true },
+  requestHandler: { connectionTimeout: 1_000, requestTimeout: 1_200, throwOnRequestTimeout: true },
 } as const;
 
 /** One process's bridge: configuration, clients and caches. No state of any one invocation. */

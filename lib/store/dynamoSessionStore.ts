@@ -40,6 +40,10 @@ export class DynamoSessionStore implements SessionStore {
     return this.#lanes.read(session);
   }
 
+  readProgress(session: SessionKey) {
+    return this.#lanes.readProgress(session);
+  }
+
   takeLease(session: SessionKey, lease: Lease, nowMs: number) {
     return this.#lanes.takeLease(session, lease, nowMs);
   }

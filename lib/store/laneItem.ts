@@ -77,6 +77,12 @@ const laneItem = z.object({
   auditSalt: binary,
 });
 
+const progressItem = laneItem.pick({ confirmedVersion: true, endedVersions: true, deferredVersion: true, lease: true });
+
+const outboxAnswers = z.object({
+  outbox: z.object({ answers: z.array(answerItem).default([]) }).default({ answers: [] }),
+});
+
 export type LaneItem = z.infer<typeof laneItem>;
 export type JournalItem = z.infer<typeof journalItem>;
 export type LinkedItem = z.infer<typeof linkedItem>;
@@ -95,6 +101,20 @@ export function decodeLinked(item: Item): LinkedItem | undefined {
   const { pk: _pk, sk: _sk, format: _format, ttl, ...entry } = parsed.data;
   return ttl === ttlSeconds(entry.keptUntilMs) ? entry : undefined;
 }
+
+/** What those who wait for a lane look at. */
+export function decodeProgress(item: Item): z.infer<typeof progressItem> {
+  return decode(progressItem, item);
+}
+
+export const PROGRESS_PATHS = ['format', 'confirmedVersion', 'endedVersions', 'deferredVersion', 'lease'] as const;
+
+/** The answers of a lane's outbox alone. */
+export function decodeOutboxAnswers(item: Item): AnswerItem[] {
+  return decode(outboxAnswers, item).outbox.answers;
+}
+
+export const OUTBOX_ANSWERS_PATHS = ['format', 'outbox.answers'] as const;
 
 /** An archived answer. */
 export function decodeAnswer(item: Item): AnswerItem {

@@ -7,6 +7,7 @@ import {
   type InjectPayload,
   type JournalEntry,
   type Lane,
+  type LaneProgress,
   type Lease,
   type NewAnswer,
   type NewAuditEntry,
@@ -25,10 +26,14 @@ import {
   type AnswerItem,
   decodeAnswer,
   decodeLane,
+  decodeOutboxAnswers,
+  decodeProgress,
   type JournalItem,
   LANE_FORMAT,
   type LaneItem,
   type LinkedItem,
+  OUTBOX_ANSWERS_PATHS,
+  PROGRESS_PATHS,
 } from './laneItem.ts';
 import type { Payloads } from './payloads.ts';
 import { type Item, type Table, ttlSeconds } from './table.ts';
@@ -174,6 +179,18 @@ export class Lanes {
   async read(session: SessionKey): Promise<Lane | undefined> {
     const item = await this.#table.get(laneKey(sessionPk(this.#vault, session)));
     return item && this.#decode(item);
+  }
+
+  async readProgress(session: SessionKey): Promise<LaneProgress | undefined> {
+    const item = await this.#table.glance(laneKey(sessionPk(this.#vault, session)), PROGRESS_PATHS);
+    if (item === undefined) return undefined;
+    const { confirmedVersion, endedVersions, deferredVersion, lease } = decodeProgress(item);
+    return {
+      confirmedVersion,
+      endedVersions: new Set(endedVersions),
+      deferredVersion,
+      ...(lease !== undefined && { lease }),
+    };
   }
 
   async takeLease(session: SessionKey, lease: Lease, nowMs: number): Promise<Lane | undefined> {
@@ -369,9 +386,23 @@ export class Lanes {
 
   async findOutcome(session: SessionKey, outcomeId: string): Promise<PriorOutcome> {
     const pk = sessionPk(this.#vault, session);
+    const byId = (answer: AnswerItem) => answer.outcomeId === outcomeId;
+    const readArchived = async () => {
+      const item = await this.#table.get(outcomeKey(pk, outcomeId));
+      return item && decodeAnswer(item);
+    };
+    const readUnarchived = async () => {
+      const item = await this.#table.glance(laneKey(pk), OUTBOX_ANSWERS_PATHS);
+      return item && decodeOutboxAnswers(item).find(byId);
+    };
+    const [archived, unarchived] = await Promise.all([readArchived(), readUnarchived()]);
+    const known = archived ?? unarchived;
+    if (known !== undefined) return this.#settled(pk, known);
+
+    // Not there: still in the journal, or on its way from there while we looked.
     const lane = await this.read(session);
     if (lane === undefined) return { kind: 'unknown' };
-    const ended = asStored(lane).item.outbox.answers.find((answer) => answer.outcomeId === outcomeId);
+    const ended = asStored(lane).item.outbox.answers.find(byId);
     if (ended !== undefined) return this.#settled(pk, ended);
     const entry = lane.journal.find(
       (candidate) =>
@@ -379,8 +410,8 @@ export class Lanes {
         !lane.endedVersions.has(candidate.version),
     );
     if (entry !== undefined) return { kind: 'running', entry };
-    const archived = await this.#table.get(outcomeKey(pk, outcomeId));
-    return archived === undefined ? { kind: 'unknown' } : this.#settled(pk, decodeAnswer(archived));
+    const late = await readArchived();
+    return late === undefined ? { kind: 'unknown' } : this.#settled(pk, late);
   }
 
   async #settled(pk: string, { fingerprint, answer }: AnswerItem): Promise<PriorOutcome> {

@@ -115,8 +115,8 @@ describe('killed and started again with the same DATA_DIR', () => {
       COGNIGY_BASE_URL: tenant.url,
       DATA_DIR: join(clone.directory, `data-${runs}`),
       // What a dead process holds (lease, claim on the token) runs out soon.
-      REQUEST_BUDGET_MS: '1200',
-      UPSTREAM_TIMEOUT_MS: '900',
+      REQUEST_BUDGET_MS: '3000',
+      UPSTREAM_TIMEOUT_MS: '2000',
     };
   };
   const entriesOf = async (started: Started, session: string): Promise<Json[]> => {

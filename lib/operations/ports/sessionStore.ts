@@ -154,6 +154,9 @@ export interface Lane {
   readonly hasRefusals: boolean;
 }
 
+/** How far a lane has come: all that those need who wait for somebody else to push. */
+export type LaneProgress = Pick<Lane, 'confirmedVersion' | 'endedVersions' | 'deferredVersion' | 'lease'>;
+
 export type CommitResult =
   | { readonly kind: 'committed'; readonly lane: Lane; readonly version: number; readonly holdsLease: boolean }
   /** The idempotency key has been used before. */
@@ -211,6 +214,8 @@ export interface SessionStore {
   }): Promise<CommitResult>;
   /** The lane as it is now (consistent read). */
   readLane(session: SessionKey): Promise<Lane | undefined>;
+  /** How far the lane has come, perhaps a moment ago: cheap enough to be asked again and again. */
+  readProgress(session: SessionKey): Promise<LaneProgress | undefined>;
   /** Takes the lease where it is free or past its time. */
   takeLease(session: SessionKey, lease: Lease, nowMs: number): Promise<Lane | undefined>;
   /** Settles what the holder of the lease has pushed. `fenced` when the lease has gone to somebody else (DESIGN: settle). */

@@ -49,6 +49,42 @@ describe('A holder that stalls past its lease', () => {
   });
 });
 
+describe('A holder that loses its lease to a clock that runs ahead', () => {
+  it('answers with what its successor has recorded, and a repeat gets the same (I2)', async () => {
+    const harness = await start();
+    const zombie = harness.instance();
+    const put = { idempotencyKey: 'key', budgetMs: 30_000 };
+    const frozen = zombie.wire.freeze(PUT);
+    const late = zombie.inject(put);
+    await frozen.reached;
+    expect(await harness.instance({ skewMs: 60_000 }).workOff(120_000)).toMatchObject({ worked: 1 });
+    frozen.goOn();
+    const answer = await late;
+    const repeated = await harness.instance().inject(put);
+    if (answer.kind !== 'settled' || repeated.kind !== 'settled') throw new Error('it was not settled');
+    expect(answer.outcome).toEqual(repeated.outcome);
+    expect(outcomesOf(await harness.audit())).toEqual(['confirmed']);
+  });
+});
+
+describe('A schedule that tidies up while a client commits', () => {
+  it('leaves the lane free and due for what came', async () => {
+    const harness = await start();
+    await harness.instance().inject({ value: 'first' });
+    harness.clock.advance(60_000);
+    const schedule = harness.instance();
+    const frozen = schedule.wire.freeze(/^(Put|BatchWrite)/);
+    const tidying = schedule.workOff();
+    await frozen.reached;
+    expect(await harness.instance().inject({ value: 'second', budgetMs: 500 })).toMatchObject({ kind: 'pending' });
+    frozen.goOn();
+    await tidying;
+    expect((await harness.lane())?.lease).toBeUndefined();
+    await harness.minutes(1);
+    expect(harness.atTenant()).toBe('second');
+  });
+});
+
 describe('A holder that has died', () => {
   it('is followed by a client that waits: it takes over when the lease is past its time', async () => {
     const harness = await start();

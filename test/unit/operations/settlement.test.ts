@@ -1,0 +1,247 @@
+import { describe, expect, it } from 'vitest';
+import { EMPTY_MIRROR } from '../../../lib/context/mirror.ts';
+import { parseSessionId } from '../../../lib/context/sessionId.ts';
+import { applyOperations, type LoadedOperation } from '../../../lib/operations/plan.ts';
+import type { InjectResult, RefusalCode } from '../../../lib/operations/ports/cognigy.ts';
+import type { JournalEntry, Lane } from '../../../lib/operations/ports/sessionStore.ts';
+import { type Attempt, type SettlementInput, settlementOf } from '../../../lib/operations/settlement.ts';
+
+const NOW = Date.UTC(2026, 10, 21, 12);
+
+function operation(version: number, more: Partial<JournalEntry> = {}): LoadedOperation {
+  const payload = { variables: [{ key: `k${version}`, value: version, scope: 'session' }] } as const;
+  const entry: JournalEntry = {
+    operationId: `op${version}`,
+    auditId: `audit${version}`,
+    kind: 'inject',
+    acceptedAtMs: NOW - 40,
+    client: 'crm',
+    correlationId: 'c',
+    fingerprint: `f${version}`,
+    version,
+    payload: async () => payload,
+    ...more,
+  };
+  return { entry, payload };
+}
+
+const confirmed: InjectResult = { kind: 'confirmed', attempts: 1, upstreamStatus: 200, result: { ok: true } };
+const refused = (code: RefusalCode): InjectResult => ({ kind: 'refused', code, attempts: 1 });
+const unavailable = (attempts: number, retryAtMs?: number): InjectResult => ({
+  kind: 'unavailable',
+  reason: 'down',
+  attempts,
+  outcomeUnknown: false,
+  ...(retryAtMs !== undefined && { retryAtMs }),
+});
+
+function laneWith(operations: readonly LoadedOperation[], more: Partial<Lane> = {}): Lane {
+  const sessionId = parseSessionId('sess_1');
+  if (sessionId === undefined) throw new Error('no session id');
+  return {
+    version: operations.at(-1)?.entry.version ?? 0,
+    confirmedVersion: (operations[0]?.entry.version ?? 1) - 1,
+    journal: operations.map(({ entry }) => entry),
+    endedVersions: new Set(),
+    idleUntilMs: 0,
+    hasEnded: false,
+    deferrals: 0,
+    deferredVersion: 0,
+    sessionId,
+    hasOutbox: false,
+    hasRefusals: false,
+    ...more,
+  };
+}
+
+function settle(attempts: readonly Attempt[], lane: Partial<Lane> = {}, more: Partial<SettlementInput> = {}) {
+  const operations = attempts.map((attempt) => attempt.operation);
+  const inEffect = attempts.filter(({ result }) => result.kind === 'confirmed').map((attempt) => attempt.operation);
+  return settlementOf({
+    lane: laneWith(operations, lane),
+    fence: 'fence',
+    nowMs: NOW,
+    attempts,
+    planned: applyOperations(EMPTY_MIRROR, operations, NOW),
+    applied: applyOperations(EMPTY_MIRROR, inEffect, NOW),
+    mirrorVersion: 0,
+    outboxArchived: true,
+    sessionTtlMs: 3_600_000,
+    auditValues: false,
+    jitter: 1,
+    newAuditId: () => 'attempt',
+    ...more,
+  });
+}
+
+describe('settlementOf', () => {
+  it('settles confirmed operations from the front of the journal and starts the idle time anew', () => {
+    const attempts = [1, 2].map((version) => ({ operation: operation(version), result: confirmed }));
+    const { settlement, outcomes } = settle(attempts, {}, { stateRef: 'state' });
+    expect(settlement).toMatchObject({ settledPrefix: 2, confirmedVersion: 2, endedVersions: [], deferrals: 0 });
+    expect(settlement).toMatchObject({ stateRef: 'state', idleUntilMs: NOW + 3_600_000 });
+    expect(outcomes.get('op2')).toMatchObject({ kind: 'confirmed', version: 2, variablesInjected: 1, latencyMs: 40 });
+  });
+
+  it('keeps what could not be sent, and what came after it, in their order', () => {
+    const { settlement, outcomes } = settle([
+      { operation: operation(1), result: confirmed },
+      { operation: operation(2), result: unavailable(3) },
+      { operation: operation(3), result: unavailable(0) },
+    ]);
+    expect(settlement).toMatchObject({ settledPrefix: 1, confirmedVersion: 1, deferredVersion: 3, deferrals: 1 });
+    expect([...outcomes.keys()]).toEqual(['op1']);
+  });
+
+  it('remembers a settled operation behind an open one until that is settled too', () => {
+    const open = { operation: operation(1), result: refused('upstream-forbidden') };
+    const own = { operation: operation(2), result: refused('upstream-forbidden') };
+    const first = settle([open, own], {}, { ownOperationId: 'op2' });
+    expect(first.settlement).toMatchObject({ settledPrefix: 0, confirmedVersion: 0, endedVersions: [2] });
+
+    const lane = laneWith([open.operation, own.operation], { endedVersions: new Set([2]) });
+    const later = settle([{ ...open, result: confirmed }], lane);
+    expect(later.settlement).toMatchObject({ settledPrefix: 2, confirmedVersion: 2, endedVersions: [] });
+  });
+
+  describe('on an answer that says only that we were not let in', () => {
+    const codes = [
+      'upstream-unauthorized',
+      'upstream-forbidden',
+      'upstream-unavailable',
+      'upstream-bad-response',
+    ] as const;
+
+    it.each(codes)('ends the operation whose client is waiting and gives its key free: %s', (code) => {
+      const own = { operation: operation(1, { idempotencyHash: 'key' }), result: refused(code) };
+      const { settlement, outcomes } = settle([own], {}, { ownOperationId: 'op1' });
+      expect(outcomes.get('op1')).toMatchObject({ kind: 'refused', code });
+      expect(settlement).toMatchObject({ releasedKeys: ['key'], answers: [] });
+      expect(settlement.audit[0]?.payload).toMatchObject({ outcome: 'failed', code, auditId: 'audit1' });
+    });
+
+    it.each(codes)('leaves an operation pending that has been told so: %s', (code) => {
+      const own = { operation: operation(1), result: refused(code) };
+      const { settlement, outcomes } = settle([own], { deferredVersion: 1 }, { ownOperationId: 'op1' });
+      expect(outcomes.size).toBe(0);
+      expect(settlement).toMatchObject({ settledPrefix: 0, deferrals: 1 });
+      expect(settlement.audit[0]?.payload).toMatchObject({ outcome: 'pending', code, auditId: 'attempt' });
+    });
+  });
+
+  it.each(['upstream-rejected', 'conflict', 'session-ended'] as const)(
+    'ends even a pending operation on %s',
+    (code) => {
+      const { outcomes } = settle([{ operation: operation(1), result: refused(code) }], { deferredVersion: 1 });
+      expect(outcomes.get('op1')).toMatchObject({ kind: 'refused', code });
+    },
+  );
+
+  it('SCENARIO 20: ends the idle time at once when the session does not exist any more', () => {
+    const { settlement } = settle([{ operation: operation(1), result: refused('session-ended') }]);
+    expect(settlement).toMatchObject({ sessionEnded: true, idleUntilMs: NOW });
+  });
+
+  it('forgets that a session had ended only when something is confirmed', () => {
+    const ended = { hasEnded: true };
+    expect(settle([{ operation: operation(1), result: unavailable(1) }], ended).settlement.sessionEnded).toBe(true);
+    const { settlement } = settle([{ operation: operation(1), result: confirmed }], ended, { stateRef: 'state' });
+    expect(settlement.sessionEnded).toBe(false);
+  });
+
+  describe('answers', () => {
+    it('are kept for a key and for another client, not for the one that waits here without a key', () => {
+      const { settlement } = settle(
+        [
+          { operation: operation(1), result: confirmed },
+          { operation: operation(2, { idempotencyHash: 'key' }), result: confirmed },
+          { operation: operation(3), result: confirmed },
+        ],
+        {},
+        { ownOperationId: 'op3' },
+      );
+      expect(settlement.answers.map(({ outcomeId }) => outcomeId)).toEqual(['op1', 'key']);
+    });
+  });
+
+  describe('the next look of the schedule', () => {
+    const pending = (attempts: number, lane: Partial<Lane> = {}, retryAtMs?: number) =>
+      settle([{ operation: operation(1), result: unavailable(attempts, retryAtMs) }], lane, { retryAtMs }).settlement;
+
+    it('comes later with every attempt in vain, up to a quarter of an hour', () => {
+      expect(pending(1).dueAtMs).toBe(NOW + 5_000);
+      expect(pending(1, { deferrals: 3 }).dueAtMs).toBe(NOW + 40_000);
+      expect(pending(1, { deferrals: 40 }).dueAtMs).toBe(NOW + 900_000);
+    });
+
+    it('is not put off for work that was not even tried', () => {
+      expect(pending(0, { deferrals: 3 })).toMatchObject({ deferrals: 3, dueAtMs: NOW + 5_000 });
+    });
+
+    it('never comes before the upstream wants it', () => {
+      expect(pending(1, {}, NOW + 120_000).dueAtMs).toBe(NOW + 120_000);
+    });
+
+    it('comes for what is to be archived, and not at all when nothing is left', () => {
+      expect(settle([{ operation: operation(1), result: confirmed }]).settlement.dueAtMs).toBe(NOW + 60_000);
+      expect(settle([]).settlement).not.toHaveProperty('dueAtMs');
+      expect(settle([], { hasOutbox: true }, { outboxArchived: false }).settlement.dueAtMs).toBe(NOW + 60_000);
+      expect(settle([], { hasRefusals: true }).settlement.dueAtMs).toBe(NOW + 60_000);
+    });
+  });
+
+  describe('the audit trail', () => {
+    it('has an entry for every attempt, but none for waiting once more', () => {
+      const again = settle([{ operation: operation(1), result: unavailable(0) }], { deferredVersion: 1 });
+      expect(again.settlement.audit).toEqual([]);
+      const tried = settle([{ operation: operation(1), result: unavailable(3) }], { deferredVersion: 1 });
+      expect(tried.settlement.audit[0]?.payload).toMatchObject({ outcome: 'pending', code: 'down', attempts: 3 });
+    });
+
+    it('SCENARIO 2: names the hash of what a later operation has overwritten', () => {
+      const variables = (value: number) => ({ variables: [{ key: 'k', value, scope: 'session' }] }) as const;
+      const { settlement } = settle([
+        { operation: { ...operation(1), payload: variables(1) }, result: confirmed },
+        { operation: { ...operation(2), payload: variables(2) }, result: confirmed },
+      ]);
+      const [loser, winner] = settlement.audit.map(({ payload }) => payload.changes[0]);
+      expect(loser?.before).toBeNull();
+      expect(winner?.before).toBe(loser?.after);
+    });
+
+    it('counts versions by what took effect', () => {
+      const { settlement } = settle(
+        [
+          { operation: operation(8), result: refused('upstream-rejected') },
+          { operation: operation(9), result: confirmed },
+        ],
+        {},
+        { mirrorVersion: 7 },
+      );
+      const versions = settlement.audit.map(({ payload }) => [payload.versionBefore, payload.versionAfter]);
+      expect(versions).toEqual([
+        [7, 7],
+        [7, 9],
+      ]);
+    });
+
+    it('holds values only where the tenant wants them', () => {
+      const attempts = [{ operation: operation(1), result: confirmed }];
+      expect(JSON.stringify(settle(attempts).settlement.audit)).not.toContain('"value"');
+      const { settlement } = settle(attempts, {}, { auditValues: true });
+      expect(settlement.audit[0]?.payload.changes[0]).toMatchObject({ path: '/k1', value: 1 });
+    });
+
+    it('names what had expired before it could leave', () => {
+      const { settlement, outcomes } = settle(
+        [{ operation: operation(1), result: { kind: 'expired' } }],
+        {},
+        {
+          planned: { mirror: EMPTY_MIRROR, changes: new Map() },
+        },
+      );
+      expect(outcomes.get('op1')).toMatchObject({ code: 'expired-before-push' });
+      expect(settlement.audit[0]?.payload).toMatchObject({ changes: [], expired: [{ path: '/k1', scope: 'session' }] });
+    });
+  });
+});
