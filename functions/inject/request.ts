@@ -75,8 +75,14 @@ export function readInject(request: BridgeRequest, nowMs: number): InjectCommand
     correlationId: request.correlationId,
     deadlineMs: request.deadlineMs,
     telemetry: request.telemetry,
-    // Scope and merge strategy spelled out: leaving a default away is no other request.
-    requested: JSON.parse(JSON.stringify(body)),
+    // Everything spelled out: leaving a default away is no other request.
+    requested: {
+      variables: body.variables.map(({ key, value, scope, expiresAt = null, ttlSeconds = null }) => {
+        return { key, value, scope, expiresAt, ttlSeconds };
+      }),
+      mergeStrategy: body.mergeStrategy,
+      crm: body.crm ?? null,
+    },
     variables: body.variables.map((given) => {
       const expiresAtMs = given.ttlSeconds === undefined ? given.expiresAt : nowMs + given.ttlSeconds * 1_000;
       const { key, value, scope: scopeOfKey } = given;

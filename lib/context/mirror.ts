@@ -1,8 +1,7 @@
-import { valueHash } from './canonicalJson.ts';
+import { describeValue } from './canonicalJson.ts';
 import { isExpired } from './expiry.ts';
 import type { JsonObject, JsonValue } from './json.ts';
 import { pointerOf } from './pointer.ts';
-import { jsonBytes } from './size.ts';
 import { type Scope, type Variable, variableId } from './variables.ts';
 
 /** A value as the mirror holds it: here, or out of line under a reference that the store understands. */
@@ -59,14 +58,14 @@ export function putVariables(
   const changes = variables.map((variable): Change => {
     const id = variableId(variable);
     const old = next.get(id);
-    const hash = valueHash(variable.value);
+    const { hash, bytes } = describeValue(variable.value);
     next.set(id, {
       key: variable.key,
       scope: variable.scope,
       // The same value again need not be written again where it already lies out of line.
       value: old?.hash === hash ? old.value : { inline: variable.value },
       hash,
-      bytes: jsonBytes(variable.value),
+      bytes,
       ...(variable.expiresAtMs !== undefined && { expiresAtMs: variable.expiresAtMs }),
       updatedAtMs: origin.atMs,
       source: origin.source,

@@ -55,19 +55,19 @@ export async function runOperation(deps: LaneDeps, command: LaneCommand): Promis
   const { store, cognigy } = deps;
   const { sessionId, operation, deadlineMs } = command;
   const lease = newLease(deps, deadlineMs);
+  // The commit first: the others only have to be there by the time it is done.
+  const committing = store.commit({ sessionId, operation, lease, dueAtMs: lease.untilMs });
   const permit = cognigy.prepare({ deadlineMs, mayWait: false });
   const newest = store.readNewestMirror({ sessionId }).catch(() => undefined);
   const giveBack = () => permit.then((answer) => (answer.granted ? answer.permit.release() : undefined));
 
-  const committed = await store
-    .commit({ sessionId, operation, lease, dueAtMs: lease.untilMs })
-    .catch(async (error: unknown) => {
-      await giveBack();
-      throw error;
-    });
+  const committed = await committing.catch(async (error: unknown) => {
+    await giveBack();
+    throw error;
+  });
   if (committed.kind === 'committed' && committed.holdsLease) {
     const { lane, version } = committed;
-    return pushOwn(deps, command, { lane, lease, version, newest: await newest, permit: await permit });
+    return pushOwn(deps, command, { lane, lease, version, newest, permit: await permit });
   }
   await giveBack();
   if (committed.kind === 'committed') return awaitDurably(deps, command, committed.version, false);
@@ -86,7 +86,7 @@ async function pushOwn(
     readonly lane: Lane;
     readonly lease: Lease;
     readonly version: number;
-    readonly newest?: StoredMirror | undefined;
+    readonly newest?: Promise<StoredMirror | undefined>;
     readonly permit?: PermitAnswer;
   },
 ): Promise<LaneAnswer> {

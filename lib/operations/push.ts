@@ -29,7 +29,7 @@ export interface PushCommand {
   /** The operation whose client is waiting here. Absent in the schedule. */
   readonly own?: { readonly operationId: string; readonly payload: InjectPayload };
   /** Read beside the commit; perhaps not the current one. */
-  readonly newest?: StoredMirror | undefined;
+  readonly newest?: Promise<StoredMirror | undefined>;
   readonly permit?: PermitAnswer;
 }
 
@@ -57,23 +57,18 @@ const SPLIT_CODES: ReadonlySet<RefusalCode> = new Set(['upstream-rejected', 'con
  * ```
  */
 export async function pushLane(deps: LaneDeps, command: PushCommand): Promise<PushReport> {
-  const archived = deps.store.archive(command.lane).then(
-    () => true,
-    (error: unknown) => {
-      command.telemetry.log('warn', 'archiving was put off', {}, error);
-      return false;
-    },
-  );
-  const push = new Push(deps, command, await currentMirror(deps, command));
+  const push = new Push(deps, command);
   await push.run();
-  return push.settle(await archived);
+  return push.settle();
 }
 
 /** The mirror the lane points to. After the idle time, or when it is gone, the session starts anew (SCENARIOS 25). */
 async function currentMirror(deps: LaneDeps, { lane, newest }: PushCommand): Promise<Mirror> {
-  if (lane.stateRef === undefined || lane.idleUntilMs <= deps.clock.now()) return EMPTY_MIRROR;
-  if (newest?.stateRef === lane.stateRef) return newest.mirror;
-  return (await deps.store.readMirror(lane, lane.stateRef))?.mirror ?? EMPTY_MIRROR;
+  const nowMs = deps.clock.now();
+  if (lane.stateRef === undefined || lane.idleUntilMs <= nowMs) return EMPTY_MIRROR;
+  const read = await newest;
+  const stored = read?.stateRef === lane.stateRef ? read : await deps.store.readMirror(lane, lane.stateRef);
+  return dropExpired(stored?.mirror ?? EMPTY_MIRROR, nowMs);
 }
 
 /** One push of one lane. */
@@ -81,7 +76,8 @@ class Push {
   readonly #deps: LaneDeps;
   readonly #command: PushCommand;
   #lane: Lane;
-  #mirror: Mirror;
+  #mirror: Mirror = EMPTY_MIRROR;
+  #archived: Promise<boolean> | undefined;
   readonly #startedAtMs: number;
   readonly #attempts = new Map<string, Attempt>();
   /** What all operations together would lead to, and what the confirmed ones do lead to. */
@@ -90,12 +86,11 @@ class Push {
   #stateRef: string | undefined;
   #retryAtMs: number | undefined;
 
-  constructor(deps: LaneDeps, command: PushCommand, mirror: Mirror) {
+  constructor(deps: LaneDeps, command: PushCommand) {
     this.#deps = deps;
     this.#command = command;
     this.#lane = command.lane;
     this.#startedAtMs = deps.clock.now();
-    this.#mirror = dropExpired(mirror, this.#startedAtMs);
   }
 
   async run(): Promise<void> {
@@ -113,7 +108,11 @@ class Push {
 
     const operationsToSend = batches.flatMap(({ operations: together }) => together);
     const sending = this.#send(batches, permit, nowMs);
-    // While the upstream works: what the mirror will be. Usually all leaves as one request, and it can be written already.
+    // What the client waits for is on its way; meanwhile the outbox is archived and the mirror made. Usually all leaves as one
+    // request, and the mirror can be written already.
+    this.#archived = this.#archive();
+    sending.catch(() => undefined);
+    this.#mirror = await currentMirror(this.#deps, this.#command);
     this.#planned = applyOperations(this.#mirror, operationsToSend, nowMs);
     const ahead = batches.length === 1 ? this.#writeMirror(this.#planned.mirror, nowMs) : undefined;
     ahead?.catch(() => undefined);
@@ -126,6 +125,17 @@ class Push {
     this.#stateRef = await (isAsPlanned && ahead !== undefined
       ? ahead
       : this.#writeMirror(this.#applied.mirror, nowMs));
+  }
+
+  /** Writes what an earlier settle has left in the lane to its own items; false when that did not succeed. */
+  async #archive(): Promise<boolean> {
+    try {
+      await this.#deps.store.archive(this.#command.lane);
+      return true;
+    } catch (error) {
+      this.#command.telemetry.log('warn', 'archiving was put off', {}, error);
+      return false;
+    }
   }
 
   /** Who has a client waiting goes first (DESIGN section 3). */
@@ -232,8 +242,9 @@ class Push {
   }
 
   /** Records what became of every operation, in one conditional write. */
-  async settle(outboxArchived: boolean): Promise<PushReport> {
+  async settle(): Promise<PushReport> {
     const { store, clock, random, sessionTtlMs, auditValues } = this.#deps;
+    const outboxArchived = await (this.#archived ?? this.#archive());
     const nowMs = clock.now();
     const { settlement, outcomes } = settlementOf({
       lane: this.#lane,

@@ -17,6 +17,11 @@ const DEFLATED = 1;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const HEADER_BYTES = 2;
+/**
+ * A window of 8 KiB and little working memory: payloads are small, and zlib's defaults take 268 KB each time, which for many
+ * values at once is most of what a function's memory grows by.
+ */
+const DEFLATE = { level: 3, windowBits: 13, memLevel: 6 } as const;
 /** Below this compression gains nothing. */
 const COMPRESS_FROM_BYTES = 256;
 /** Largest plain text that is opened: far above the largest context, far below what would exhaust a function. */
@@ -71,7 +76,7 @@ export class Vault {
 
   /** Compresses and encrypts (AES-256-GCM). `context` is authenticated: what was sealed for one place opens in no other. */
   seal(context: string, plain: Uint8Array, key: Uint8Array = this.#sealKey): Uint8Array {
-    const deflated = plain.byteLength >= COMPRESS_FROM_BYTES ? deflateRawSync(plain, { level: 3 }) : undefined;
+    const deflated = plain.byteLength >= COMPRESS_FROM_BYTES ? deflateRawSync(plain, DEFLATE) : undefined;
     const useDeflated = deflated !== undefined && deflated.byteLength < plain.byteLength;
     const nonce = randomBytes(NONCE_BYTES);
     const header = Uint8Array.of(FORMAT, useDeflated ? DEFLATED : PLAIN);

@@ -129,8 +129,8 @@ describe('The order of the checks', () => {
 
   it('a raw id is neither answered nor logged', async () => {
     const { invoke, lines } = prepare();
-    const { body } = await invoke({ pathParameters: { sessionId: 'ada\r\nadmin' } });
-    expect(body + lines.join()).not.toContain('ada');
+    const { body } = await invoke({ pathParameters: { sessionId: 'zyx\r\nadmin' } });
+    expect(body + lines.join()).not.toContain('zyx');
   });
 });
 
