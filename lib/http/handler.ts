@@ -3,6 +3,7 @@ import type { Context } from 'aws-lambda';
 import { parseSessionId, type SessionId } from '../context/sessionId.ts';
 import { StoreError } from '../operations/ports/sessionStore.ts';
 import type { Clock } from '../platform/clock.ts';
+import { reclaimMemory } from '../platform/memory.ts';
 import type { ClientGrant } from '../platform/secrets.ts';
 import { SecretError } from '../platform/secrets.ts';
 import type { InvocationTelemetry, TelemetryFactory } from '../platform/telemetry.ts';
@@ -55,6 +56,8 @@ const LAMBDA_MARGIN_MS = 1_500;
 const LAST_CALL_MS = 300;
 /** A refused client waits no longer than this for its refusal to be recorded. */
 const REFUSAL_BUDGET_MS = 3_000;
+/** Characters of a body from which on its leavings are worth collecting. */
+const LARGE_BODY = 131_072;
 const CORRELATION_ID = /^[A-Za-z0-9._:@~-]{1,128}$/;
 
 /**
@@ -87,7 +90,10 @@ export function createHttpHandler(options: HttpHandlerOptions) {
           routeKey: 'none',
         });
       },
-      after: ({ context, response }) => observe(of(context), response, options.clock),
+      after: ({ event, context, response }) => {
+        observe(of(context), response, options.clock);
+        if (typeof event?.body === 'string' && event.body.length > LARGE_BODY) reclaimMemory();
+      },
       onError: ({ context, response }) => observe(of(context), response, options.clock),
     })
     .use({

@@ -1,4 +1,5 @@
-import type { JsonObject } from '../context/json.ts';
+import { valueHash } from '../context/canonicalJson.ts';
+import type { JsonObject, JsonValue } from '../context/json.ts';
 import type { SessionId } from '../context/sessionId.ts';
 import type { Variable } from '../context/variables.ts';
 import type { Vault } from '../platform/vault.ts';
@@ -16,7 +17,11 @@ export interface InjectCommand {
   readonly client: string;
   readonly variables: readonly Variable[];
   /** What the client asked for, before `ttlSeconds` was turned into a moment: a repeat must compare equal. */
-  readonly requested: JsonObject;
+  readonly requested: {
+    readonly variables: readonly ({ readonly value: JsonValue } & JsonObject)[];
+    readonly mergeStrategy: string;
+    readonly crm: JsonObject | null;
+  };
   readonly crm?: JsonObject;
   readonly idempotencyKey?: string;
   readonly correlationId: string;
@@ -53,9 +58,15 @@ export async function inject(deps: InjectDeps, command: InjectCommand): Promise<
       acceptedAtMs,
       client,
       correlationId: command.correlationId,
-      fingerprint: vault.fingerprint(['inject', command.requested]),
+      fingerprint: fingerprintOf(vault, command),
       payload: { variables, ...(crm !== undefined && { crm }) },
       ...(idempotencyKey !== undefined && { idempotencyHash: vault.fingerprint(['key', client, idempotencyKey]) }),
     },
   });
+}
+
+/** The same for the same request. Values go in by their hashes: together they may be large. */
+function fingerprintOf(vault: Vault, { requested }: InjectCommand): string {
+  const variables = requested.variables.map((variable) => ({ ...variable, value: valueHash(variable.value) }));
+  return vault.fingerprint(['inject', { ...requested, variables }]);
 }

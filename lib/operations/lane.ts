@@ -52,11 +52,13 @@ const TOO_LATE_MS = 100;
  * @throws {StoreError} when the operation could not be committed; nothing was sent then.
  */
 export async function runOperation(deps: LaneDeps, command: LaneCommand): Promise<LaneAnswer> {
-  const { store, cognigy } = deps;
+  const { store, cognigy, clock } = deps;
   const { sessionId, operation, deadlineMs } = command;
   const lease = newLease(deps, deadlineMs);
-  // The commit first: the others only have to be there by the time it is done.
+  // The commit first, on the wire before the others are even made: they only have to be there by the time it is done.
   const committing = store.commit({ sessionId, operation, lease, dueAtMs: lease.untilMs });
+  committing.catch(() => undefined);
+  await clock.turn();
   const permit = cognigy.prepare({ deadlineMs, mayWait: false });
   const newest = store.readNewestMirror({ sessionId }).catch(() => undefined);
   const giveBack = () => permit.then((answer) => (answer.granted ? answer.permit.release() : undefined));

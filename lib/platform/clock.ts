@@ -4,10 +4,13 @@ export interface Clock {
   now(): number;
   /** Resolves after `ms` milliseconds, or at once when `signal` aborts. Never rejects. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** Resolves when what has been begun before had its turn on the event loop: requests already made are on the wire then. */
+  turn(): Promise<void>;
 }
 
 export const systemClock: Clock = {
   now: () => Date.now(),
+  turn: () => new Promise((resolve) => setImmediate(resolve)),
   sleep: (ms, signal) =>
     new Promise((resolve) => {
       if (signal?.aborted || ms <= 0) return resolve();

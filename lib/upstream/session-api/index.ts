@@ -7,7 +7,7 @@ import { type Fetch, HttpClient, type HttpObservation } from '../httpClient.ts';
 import { type ClientCredentials, requestToken, type TokenOutcome } from '../oauth.ts';
 import type { TokenStore } from '../ports.ts';
 import { TokenSource } from '../tokens.ts';
-import { inject, injectBody } from './inject.ts';
+import { inject, injectBytes } from './inject.ts';
 import { SURFACES, type SurfaceName } from './surfaces.ts';
 
 /** Largest inject request (bytes, SPEC 4). */
@@ -103,7 +103,7 @@ export function createSessionApi(options: SessionApiOptions): CognigyPort {
       canUnset: false,
       injectMaxBytes: INJECT_MAX_BYTES,
     },
-    injectBytes: (variables) => Buffer.byteLength(injectBody(variables)),
+    injectBytes,
     inject: (request, call) => inject(injecting, request, call),
     prepare: async ({ deadlineMs, mayWait, priority = 'interactive' }) => {
       // Not waited for: the token is there, or under way, when the request wants it; the permit must not age meanwhile.

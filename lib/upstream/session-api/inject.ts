@@ -23,15 +23,22 @@ export interface InjectOptions extends AuthorizedCallOptions {
  * // {"variables":[{"key":"tier","value":"gold","scope":"user","expiresAt":null}],"mergeStrategy":"atomic_put"}
  */
 export function injectBody(variables: readonly Variable[]): string {
-  return JSON.stringify({
-    variables: variables.map(({ key, value, scope, expiresAtMs }) => ({
-      key,
-      value,
-      scope,
-      expiresAt: expiresAtMs === undefined ? null : new Date(expiresAtMs).toISOString(),
-    })),
-    mergeStrategy: 'atomic_put',
-  });
+  return JSON.stringify({ variables: variables.map(wireVariable), mergeStrategy: 'atomic_put' });
+}
+
+const EMPTY_BODY_BYTES = Buffer.byteLength(injectBody([]), 'utf8');
+
+function wireVariable({ key, value, scope, expiresAtMs }: Variable) {
+  return { key, value, scope, expiresAt: expiresAtMs === undefined ? null : new Date(expiresAtMs).toISOString() };
+}
+
+/**
+ * UTF-8 bytes of {@link injectBody}, without making it: a body at the limit is a string of 256 KB that would only be counted.
+ */
+export function injectBytes(variables: readonly Variable[]): number {
+  const each = variables.map((variable) => Buffer.byteLength(JSON.stringify(wireVariable(variable)), 'utf8'));
+  const commas = Math.max(0, variables.length - 1);
+  return EMPTY_BODY_BYTES + commas + each.reduce((sum, bytes) => sum + bytes, 0);
 }
 
 /**
