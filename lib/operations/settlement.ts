@@ -108,7 +108,7 @@ export function settlementOf(input: SettlementInput): Settled {
     lane.hasRefusals ||
     (lane.hasOutbox && !input.outboxArchived) ||
     settledPrefix < lane.journal.length;
-  const dueAtMs = pending.length > 0 ? deferUntil(input, wasTried ? deferrals : 1) : nowMs + ARCHIVE_AFTER_MS;
+  const dueAtMs = pending.length > 0 ? deferUntil(input, wasTried ? deferrals : 1) : archiveAt(lane, nowMs);
   return {
     outcomes,
     settlement: {
@@ -246,6 +246,12 @@ function pendingCode(result: Attempt['result']): string | undefined {
 function auditOutcome(outcome: Outcome): AuditPayload['outcome'] {
   if (outcome.kind === 'confirmed') return 'confirmed';
   return isAboutAccess(outcome.code) ? 'failed' : 'refused';
+}
+
+/** Work that is only to be archived does not move the lane in the due index, if the schedule comes soon anyway. */
+function archiveAt({ dueAtMs }: Lane, nowMs: number): number {
+  const latestMs = nowMs + ARCHIVE_AFTER_MS;
+  return dueAtMs !== undefined && dueAtMs > nowMs && dueAtMs <= latestMs ? dueAtMs : latestMs;
 }
 
 function deferUntil({ nowMs, jitter, retryAtMs = 0 }: SettlementInput, deferrals: number): number {

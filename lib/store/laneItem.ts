@@ -68,6 +68,7 @@ const laneItem = z.object({
   stateRef: z.string().optional(),
   idleUntilMs: wholeNumber.default(0),
   hasEnded: z.boolean().default(false),
+  dueAt: wholeNumber.exactOptional(),
   deferrals: wholeNumber.default(0),
   deferredVersion: wholeNumber.default(0),
   chain: z

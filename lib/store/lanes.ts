@@ -214,13 +214,15 @@ export class Lanes {
     const closedIds = [...item.openIds].filter((id) => !journalIds.has(Buffer.from(id).toString()));
     const released = settlement.releasedKeys.map(idempotencyElement);
     const stale = staleGenerations(stored.generations, nowMs);
+    // An index entry that stays where it is costs nothing; whoever has committed since has moved it to a good place.
+    const movesDue = settlement.dueAtMs !== undefined && settlement.dueAtMs !== item.dueAt;
 
     const set = [
       'confirmedVersion = :confirmedVersion, endedVersions = :endedVersions, #outbox = :outbox, chain = :chain',
       'settledFence = :fence, hasEnded = :hasEnded, deferrals = :deferrals, deferredVersion = :deferredVersion, #ttl = :ttl',
       ...(settlement.stateRef === undefined ? [] : ['stateRef = :stateRef']),
       ...(settlement.idleUntilMs === undefined ? [] : ['idleUntilMs = :idleUntilMs']),
-      ...(settlement.dueAtMs === undefined ? [] : ['dueShard = :dueShard, dueAt = :dueAt']),
+      ...(movesDue ? ['dueShard = :dueShard, dueAt = :dueAt'] : []),
     ];
     // Highest index first: some implementations remove one after the other.
     const remove = [
@@ -269,9 +271,14 @@ export class Lanes {
         ),
         ':stateRef': settlement.stateRef,
         ':idleUntilMs': settlement.idleUntilMs,
-        ...(settlement.dueAtMs === undefined
-          ? { ':seenVersion': item.version, ':seenRefusals': item.refusals.length }
-          : { ':dueShard': dueShardOf(item.pk, this.#options.dueShards), ':dueAt': settlement.dueAtMs }),
+        ...(settlement.dueAtMs === undefined && {
+          ':seenVersion': item.version,
+          ':seenRefusals': item.refusals.length,
+        }),
+        ...(movesDue && {
+          ':dueShard': dueShardOf(item.pk, this.#options.dueShards),
+          ':dueAt': settlement.dueAtMs,
+        }),
         ...(closedIds.length > 0 && { ':closedIds': new Set(closedIds) }),
         ...(released.length > 0 && { ':released': new Set(released) }),
       },
@@ -451,6 +458,7 @@ export class Lanes {
       endedVersions: new Set(item.endedVersions),
       idleUntilMs: item.idleUntilMs,
       hasEnded: item.hasEnded,
+      ...(item.dueAt !== undefined && { dueAtMs: item.dueAt }),
       deferrals: item.deferrals,
       deferredVersion: item.deferredVersion,
       hasOutbox: item.outbox.audit.length + item.outbox.answers.length > 0,

@@ -142,6 +142,8 @@ export interface Lane {
   readonly idleUntilMs: number;
   /** The upstream has said that the session does not exist any more, and nothing was confirmed since. */
   readonly hasEnded: boolean;
+  /** When the schedule will look at the lane, epoch milliseconds. */
+  readonly dueAtMs?: number;
   /** How often in a row a push has been put off. */
   readonly deferrals: number;
   /** Operations up to this version have been told they are pending. */

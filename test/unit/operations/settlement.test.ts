@@ -182,6 +182,13 @@ describe('settlementOf', () => {
       expect(pending(1, {}, NOW + 120_000).dueAtMs).toBe(NOW + 120_000);
     });
 
+    it('stays where it is for what is to be archived, when that is soon', () => {
+      const done = [{ operation: operation(1), result: confirmed }];
+      expect(settle(done, { dueAtMs: NOW + 9_500 }).settlement.dueAtMs).toBe(NOW + 9_500);
+      expect(settle(done, { dueAtMs: NOW - 1 }).settlement.dueAtMs).toBe(NOW + 60_000);
+      expect(settle(done, { dueAtMs: NOW + 900_000 }).settlement.dueAtMs).toBe(NOW + 60_000);
+    });
+
     it('comes for what is to be archived, and not at all when nothing is left', () => {
       expect(settle([{ operation: operation(1), result: confirmed }]).settlement.dueAtMs).toBe(NOW + 60_000);
       expect(settle([]).settlement).not.toHaveProperty('dueAtMs');
