@@ -19,8 +19,7 @@ export interface WorkOffReport {
   readonly cutShort: boolean;
 }
 
-/** Lanes read from one shard at a time, and lanes in work at a time. */
-const PAGE = 50;
+/** Lanes in work at a time. */
 const AT_A_TIME = 5;
 /** No lane is begun this near to the deadline. */
 const TOO_LATE_MS = 3_000;
@@ -43,21 +42,17 @@ export async function workOffDue(deps: LaneDeps, command: WorkOffCommand): Promi
 
   for (let offset = 0; offset < shards; offset += 1) {
     const shard = (first + offset) % shards;
-    // Page after page, as long as that gets anywhere: what was skipped stays at the head of the list.
-    for (let before = -1; worked > before; ) {
-      before = worked;
-      const due = await store.listDue(shard, { nowMs: clock.now(), limit: PAGE });
-      const queue = [...due];
-      const work = async () => {
-        for (let session = queue.shift(); session !== undefined && !isLate(); session = queue.shift()) {
-          if (await workOff(deps, command, session)) worked += 1;
-          else skipped += 1;
-        }
-      };
-      await Promise.all(Array.from({ length: Math.min(AT_A_TIME, due.length) }, work));
-      if (isLate()) return { worked, skipped, cutShort: true };
-      if (due.length < PAGE) break;
-    }
+    const due = store.dueSessions(shard, clock.now())[Symbol.asyncIterator]();
+    const work = async () => {
+      while (!isLate()) {
+        const next = await due.next();
+        if (next.done === true) return;
+        if (await workOff(deps, command, next.value)) worked += 1;
+        else skipped += 1;
+      }
+    };
+    await Promise.all(Array.from({ length: AT_A_TIME }, work));
+    if (isLate()) return { worked, skipped, cutShort: true };
   }
   return { worked, skipped, cutShort: false };
 }

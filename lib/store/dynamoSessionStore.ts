@@ -84,7 +84,7 @@ export class DynamoSessionStore implements SessionStore {
     return this.#audit.read(session, query);
   }
 
-  listDue(shard: number, query: { nowMs: number; limit: number }) {
-    return this.#lanes.listDue(shard, query);
+  dueSessions(shard: number, nowMs: number) {
+    return this.#lanes.dueSessions(shard, nowMs);
   }
 }

@@ -425,16 +425,10 @@ export class Lanes {
     return { kind: 'settled', fingerprint, outcome: await this.#openAs<Outcome>(pk, answer) };
   }
 
-  async listDue(shard: number, query: { readonly nowMs: number; readonly limit: number }): Promise<SessionKey[]> {
-    const keys: SessionKey[] = [];
-    for await (const item of this.#table.queryDue({
-      shard: dueShardName(shard),
-      dueAt: query.nowMs,
-      limit: query.limit,
-    })) {
-      if (typeof item['pk'] === 'string') keys.push(sessionKeyOf(item['pk']));
+  async *dueSessions(shard: number, nowMs: number): AsyncGenerator<SessionKey> {
+    for await (const item of this.#table.queryDue({ shard: dueShardName(shard), dueAt: nowMs })) {
+      if (typeof item['pk'] === 'string') yield sessionKeyOf(item['pk']);
     }
-    return keys;
   }
 
   #decode(raw: Item): StoredLane {

@@ -131,20 +131,13 @@ export class Table {
   }
 
   /** Keys of the due index's partition `shard` up to and including `dueAt`, oldest first. Eventually consistent, as all GSIs. */
-  async *queryDue(query: {
-    readonly shard: string;
-    readonly dueAt: number;
-    readonly limit: number;
-  }): AsyncGenerator<Item> {
-    yield* this.#pages(
-      {
-        TableName: this.#name,
-        IndexName: 'due',
-        KeyConditionExpression: 'dueShard = :shard AND dueAt <= :dueAt',
-        ExpressionAttributeValues: marshall({ ':shard': query.shard, ':dueAt': query.dueAt }),
-      },
-      query.limit,
-    );
+  async *queryDue(query: { readonly shard: string; readonly dueAt: number }): AsyncGenerator<Item> {
+    yield* this.#pages({
+      TableName: this.#name,
+      IndexName: 'due',
+      KeyConditionExpression: 'dueShard = :shard AND dueAt <= :dueAt',
+      ExpressionAttributeValues: marshall({ ':shard': query.shard, ':dueAt': query.dueAt }),
+    });
   }
 
   async *#pages(input: QueryCommandInput, limit = Number.POSITIVE_INFINITY): AsyncGenerator<Item> {
@@ -237,7 +230,7 @@ export function ttlSeconds(epochMs: number): number {
 }
 
 /** Runs `of` to its end. */
-export async function collect<Value>(of: AsyncGenerator<Value>): Promise<Value[]> {
+export async function collect<Value>(of: AsyncIterable<Value>): Promise<Value[]> {
   const values: Value[] = [];
   for await (const value of of) values.push(value);
   return values;

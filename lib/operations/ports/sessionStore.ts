@@ -245,7 +245,7 @@ export interface SessionStore {
   /** Audit entries, newest first, with the verdict on the whole chain. */
   readAudit(session: SessionKey, query: AuditQuery): Promise<AuditPage | undefined>;
   /** Sessions of one shard that are due, oldest first. */
-  listDue(shard: number, query: { readonly nowMs: number; readonly limit: number }): Promise<SessionKey[]>;
+  dueSessions(shard: number, nowMs: number): AsyncIterable<SessionKey>;
 }
 
 /** A session by its stored key (a keyed hash), or by its id. */

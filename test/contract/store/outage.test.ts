@@ -7,7 +7,7 @@ import { systemClock } from '../../../lib/platform/clock.ts';
 import { STORE_CLIENT } from '../../../lib/platform/deps.ts';
 import { Vault } from '../../../lib/platform/vault.ts';
 import { DynamoSessionStore } from '../../../lib/store/dynamoSessionStore.ts';
-import { Table } from '../../../lib/store/table.ts';
+import { collect, Table } from '../../../lib/store/table.ts';
 import { describeOnDatabases } from '../../fixtures/store/databases.ts';
 import { Gate } from '../../fixtures/store/gate.ts';
 import {
@@ -63,7 +63,7 @@ describeOnDatabases('A store that is out of order (SCENARIO 45)', ({ url }) => {
     ['readMirror', () => store.readMirror({ sessionId }, 'x')],
     ['writeMirror', () => store.writeMirror({ sessionId }, mirrorOf(1), { fence: 'x', keepUntilMs: START_MS })],
     ['readAudit', () => store.readAudit({ sessionId }, { nowMs: START_MS, limit: 1 })],
-    ['listDue', () => store.listDue(0, { nowMs: START_MS, limit: 1 })],
+    ['dueSessions', () => collect(store.dueSessions(0, START_MS))],
   ])('is unavailable at once where nobody listens: %s', async (_, act) => {
     await gate.shut();
 
