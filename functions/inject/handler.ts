@@ -1,6 +1,6 @@
 import { requireKeyPrefixes } from '../../lib/http/admission.ts';
 import { createHttpHandler } from '../../lib/http/handler.ts';
-import { inject } from '../../lib/operations/inject.ts';
+import { inject, repeatInject } from '../../lib/operations/inject.ts';
 import { recordRefusal } from '../../lib/operations/recordRefusal.ts';
 import { createBridge, wireLane } from '../../lib/platform/deps.ts';
 import { answerInject, readInject } from './request.ts';
@@ -16,9 +16,11 @@ export const handler = createHttpHandler({
       body: 'json',
       handle: async (request) => {
         const startedAtMs = bridge.clock.now();
-        const command = readInject(request, startedAtMs);
+        const { command, outdated } = readInject(request, startedAtMs);
         requireKeyPrefixes(request.client, command.variables);
-        const answer = await inject(await bridge.services(), command);
+        const services = await bridge.services();
+        const answer = await (outdated === undefined ? inject(services, command) : repeatInject(services, command));
+        if (answer === undefined) throw outdated;
         return answerInject(command, answer, bridge.clock.now(), startedAtMs);
       },
       onRefused: async (refusal) => {

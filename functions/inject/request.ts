@@ -32,6 +32,8 @@ const injectBody = z.strictObject(
   'must be an object',
 );
 
+const EXPIRY_IN_THE_PAST = 'expiry-in-the-past';
+
 /**
  * The rules between members, on a body of which nothing is known yet: they are told beside whatever else is wrong
  * (SCENARIOS 35).
@@ -50,7 +52,7 @@ function violationsBetween(body: unknown, nowMs: number): Violation[] {
       if (seen.has(id)) note('key', 'duplicate-key', 'occurs more than once in its scope');
       seen.add(id);
     }
-    if (isPast(moment, nowMs)) note('expiresAt', 'expiry-in-the-past', 'lies in the past');
+    if (isPast(moment, nowMs)) note('expiresAt', EXPIRY_IN_THE_PAST, 'lies in the past');
     if (moment !== undefined && seconds !== undefined) {
       note('ttlSeconds', 'exclusive-members', 'excludes expiresAt: send one of the two');
     }
@@ -63,13 +65,24 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 }
 
 /**
- * The request as a command.
+ * The request as a command. Where all that is wrong is that its expiry has passed, it may be the repeat of a request that was
+ * fine when it came first: then `outdated` says what is wrong with it, should it be new after all.
  * @throws {Problem} `validation-failed` with every violation; `invalid-idempotency-key`.
  */
-export function readInject(request: BridgeRequest, nowMs: number): InjectCommand {
+export function readInject(
+  request: BridgeRequest,
+  nowMs: number,
+): { readonly command: InjectCommand; readonly outdated?: Problem } {
   const idempotencyKey = idempotencyKeyOf(request.headers);
-  const body = parseBody(injectBody, request.body, violationsBetween(request.body.value, nowMs));
-  return {
+  const wrong = violationsBetween(request.body.value, nowMs);
+  const mayBeRepeat =
+    wrong.length > 0 &&
+    idempotencyKey !== undefined &&
+    wrong.every(({ code }) => code === EXPIRY_IN_THE_PAST) &&
+    request.body.violations.length === 0 &&
+    injectBody.safeParse(request.body.value).success;
+  const body = parseBody(injectBody, request.body, mayBeRepeat ? [] : wrong);
+  const command: InjectCommand = {
     sessionId: request.sessionId,
     client: request.client.name,
     correlationId: request.correlationId,
@@ -91,6 +104,7 @@ export function readInject(request: BridgeRequest, nowMs: number): InjectCommand
     ...(body.crm !== undefined && { crm: body.crm }),
     ...(idempotencyKey !== undefined && { idempotencyKey }),
   };
+  return mayBeRepeat ? { command, outdated: new Problem('validation-failed', { errors: wrong }) } : { command };
 }
 
 /**
@@ -134,7 +148,11 @@ export function answerInject(command: InjectCommand, answer: InjectAnswer, nowMs
       const { outcome } = answer;
       if (outcome.kind === 'refused') {
         const errors = outcome.paths?.map((pointer) => ({ pointer, code: outcome.code, message: 'is in dispute' }));
-        throw new Problem(outcome.code, { headers: replayed(answer.replayed), ...(errors && { errors }) });
+        throw new Problem(outcome.code, {
+          headers: replayed(answer.replayed),
+          isAudited: true,
+          ...(errors && { errors }),
+        });
       }
       const { version, variablesInjected, latencyMs, operationId, auditId, result } = outcome;
       return {

@@ -19,7 +19,12 @@ export async function listenOnLoopback(server: Server, port: number): Promise<Lo
   const twin = createServer((request, response) => server.emit('request', request, response));
   const servers = await listen(twin, taken, '::1').then(
     () => [server, twin],
-    () => [server],
+    (error: NodeJS.ErrnoException) => {
+      // Somebody else's on the port that was asked for: `localhost` would lead there. Otherwise the machine has no IPv6.
+      if (error.code !== 'EADDRINUSE' || port === 0) return [server];
+      server.close();
+      throw error;
+    },
   );
   return {
     url: `http://localhost:${taken}`,

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ensureTable, LOCAL_CREDENTIALS, LOCAL_REGION, startDatabase } from './database.ts';
 import { functionDefinitions, type Invoke, loadFunction } from './functions.ts';
@@ -154,7 +154,11 @@ function masterKeyFor(dataDirectory: string | undefined): string {
   const fresh = () => randomBytes(32).toString('base64');
   if (dataDirectory === undefined) return fresh();
   const file = join(dataDirectory, 'master-key');
-  if (!existsSync(file)) writeFileSync(file, fresh(), { mode: 0o600 });
+  if (!existsSync(file)) {
+    // Whole or not at all: a file that a kill has cut short would make everything stored unreadable.
+    writeFileSync(`${file}.new`, fresh(), { mode: 0o600 });
+    renameSync(`${file}.new`, file);
+  }
   return readFileSync(file, 'utf8');
 }
 

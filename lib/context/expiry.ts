@@ -1,6 +1,9 @@
 /** Longest life of a variable in seconds: a year (SPEC 2). */
 export const MAX_TTL_SECONDS = 31_536_000;
 
+/** The last moment that RFC 3339 can name in UTC: its years have four digits. */
+const LATEST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
 /** An expired value is invisible at once; what expires at this very moment is expired (SPEC 6). */
 export function isExpired(item: { readonly expiresAtMs?: number | undefined }, nowMs: number): boolean {
   return item.expiresAtMs !== undefined && item.expiresAtMs <= nowMs;
@@ -30,6 +33,6 @@ export function parseExpiresAt(text: string): ParsedTime {
   const calendar = new Date(Date.UTC(year ?? 0, (month ?? 0) - 1, day));
   const isReal =
     calendar.getUTCMonth() === (month ?? 0) - 1 && (hour ?? 24) < 24 && (minute ?? 60) < 60 && (second ?? 60) < 60;
-  if (!isReal || Number.isNaN(ms)) return { ok: false, hint: 'is not a date that exists' };
+  if (!isReal || Number.isNaN(ms) || ms > LATEST_MS) return { ok: false, hint: 'is not a date that exists' };
   return { ok: true, ms };
 }

@@ -55,7 +55,7 @@ const LAMBDA_MARGIN_MS = 1_500;
 /** When a request has eaten even that, it is answered all the same. */
 const LAST_CALL_MS = 300;
 /** A refused client waits no longer than this for its refusal to be recorded. */
-const REFUSAL_BUDGET_MS = 3_000;
+const REFUSAL_BUDGET_MS = 1_000;
 /** Characters of a body from which on its leavings are worth collecting. */
 const LARGE_BODY = 131_072;
 const CORRELATION_ID = /^[A-Za-z0-9._:@~-]{1,128}$/;
@@ -90,11 +90,8 @@ export function createHttpHandler(options: HttpHandlerOptions) {
           routeKey: 'none',
         });
       },
-      after: ({ event, context, response }) => {
-        observe(of(context), response, options.clock);
-        if (typeof event?.body === 'string' && event.body.length > LARGE_BODY) reclaimMemory();
-      },
-      onError: ({ context, response }) => observe(of(context), response, options.clock),
+      after: ({ event, context, response }) => observe(of(context), event, response, options.clock),
+      onError: ({ event, context, response }) => observe(of(context), event, response, options.clock),
     })
     .use({
       onError: async (request) => {
@@ -102,7 +99,8 @@ export function createHttpHandler(options: HttpHandlerOptions) {
         const problem = toProblem(request.error);
         const { correlationId, telemetry, admitted } = invocation;
         if (problem.status >= 500) telemetry.log('error', 'request failed', { code: problem.code }, request.error);
-        if (admitted !== undefined && [403, 413, 422].includes(problem.status)) {
+        const isRefusal = [403, 413, 422].includes(problem.status) && problem.options.isAudited !== true;
+        if (admitted !== undefined && isRefusal) {
           const { sessionId, client, route } = admitted;
           const told = route.onRefused?.({ sessionId, client, correlationId, problem, telemetry }) ?? Promise.resolve();
           try {
@@ -167,7 +165,12 @@ export function createHttpHandler(options: HttpHandlerOptions) {
 /** Answers hold a customer's data: nobody on the way keeps or sniffs them. */
 const COMMON_HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const;
 
-function observe(invocation: Invocation, response: HttpResult | null | undefined, clock: Clock): void {
+function observe(
+  invocation: Invocation,
+  event: HttpEvent | null | undefined,
+  response: HttpResult | null | undefined,
+  clock: Clock,
+): void {
   const { telemetry, routeKey, startedAtMs } = invocation;
   telemetry.log('info', 'request answered', {
     routeKey,
@@ -175,6 +178,8 @@ function observe(invocation: Invocation, response: HttpResult | null | undefined
     durationMs: Math.round(clock.now() - startedAtMs),
   });
   telemetry.flush();
+  // Once the answer is on its way.
+  if (typeof event?.body === 'string' && event.body.length > LARGE_BODY) setImmediate(reclaimMemory);
 }
 
 /** @throws when `work` has failed, or has not ended after `ms` milliseconds; it is not stopped then. */

@@ -38,6 +38,8 @@ export interface ProblemOptions {
   /** One sentence about this occurrence. Names places and rules, never values or ids. */
   readonly detail?: string;
   readonly errors?: readonly Violation[];
+  /** True for the outcome of an operation, which is in its session's audit trail already. */
+  readonly isAudited?: boolean;
   readonly headers?: Readonly<Record<string, string>>;
   readonly cause?: unknown;
 }

@@ -3,7 +3,7 @@ import type { JsonObject, JsonValue } from '../context/json.ts';
 import type { SessionId } from '../context/sessionId.ts';
 import type { Variable } from '../context/variables.ts';
 import type { Vault } from '../platform/vault.ts';
-import { type LaneAnswer, runOperation } from './lane.ts';
+import { type LaneAnswer, type LaneCommand, repeatIfKnown, runOperation } from './lane.ts';
 import type { Telemetry } from './ports/telemetry.ts';
 import type { LaneDeps } from './push.ts';
 
@@ -40,14 +40,26 @@ export type InjectAnswer =
  * @throws {StoreError} when the operation could not be recorded; nothing was sent then.
  */
 export async function inject(deps: InjectDeps, command: InjectCommand): Promise<InjectAnswer> {
-  const { cognigy, clock, random, vault } = deps;
+  const { cognigy } = deps;
   const bytes = cognigy.injectBytes(command.variables);
   const maxBytes = cognigy.capabilities.injectMaxBytes;
   if (bytes > maxBytes) return { kind: 'too-large', bytes, maxBytes };
 
+  return runOperation(deps, laneCommandOf(deps, command));
+}
+
+/**
+ * The first answer again, where the command's idempotency key was used before; `undefined` where it is new.
+ * @throws {StoreError} when that cannot be known.
+ */
+export async function repeatInject(deps: InjectDeps, command: InjectCommand): Promise<LaneAnswer | undefined> {
+  return repeatIfKnown(deps, laneCommandOf(deps, command));
+}
+
+function laneCommandOf({ clock, random, vault }: InjectDeps, command: InjectCommand): LaneCommand {
   const acceptedAtMs = clock.now();
   const { client, idempotencyKey, variables, crm } = command;
-  return runOperation(deps, {
+  return {
     sessionId: command.sessionId,
     deadlineMs: command.deadlineMs,
     telemetry: command.telemetry,
@@ -62,7 +74,7 @@ export async function inject(deps: InjectDeps, command: InjectCommand): Promise<
       payload: { variables, ...(crm !== undefined && { crm }) },
       ...(idempotencyKey !== undefined && { idempotencyHash: vault.fingerprint(['key', client, idempotencyKey]) }),
     },
-  });
+  };
 }
 
 /** The same for the same request. Values go in by their hashes: together they may be large. */

@@ -74,7 +74,8 @@ export async function runOperation(deps: LaneDeps, command: LaneCommand): Promis
   await giveBack();
   if (committed.kind === 'committed') return awaitDurably(deps, command, committed.version, false);
   if (committed.kind === 'repeated') return repeat(deps, command);
-  return { kind: 'busy', retryAfterSeconds: 1 };
+  const waitMs = (committed.untilMs ?? 0) - clock.now();
+  return { kind: 'busy', retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1_000)) };
 }
 
 function newLease({ clock, random }: LaneDeps, deadlineMs: number): Lease {
@@ -160,8 +161,10 @@ async function awaitOutcome(
     crowdMs = POLL_PER_WAITING_MS * Math.max(0, version - lane.confirmedVersion - 1);
     if (version <= lane.confirmedVersion || lane.endedVersions.has(version)) {
       const prior = await store.findOutcome({ sessionId }, outcomeId);
-      if (prior.kind === 'settled') return { kind: 'settled', outcome: prior.outcome, replayed };
-      if (prior.kind === 'unknown') break;
+      // Where the key was given free, the outcome is under the operation's own id.
+      const own = prior.kind === 'settled' ? prior : await store.findOutcome({ sessionId }, operation.operationId);
+      if (own.kind === 'settled') return { kind: 'settled', outcome: own.outcome, replayed };
+      return { kind: 'in-progress' };
     } else if (version <= lane.deferredVersion) {
       break;
     } else if (lane.lease === undefined || lane.lease.untilMs <= clock.now()) {
@@ -178,13 +181,21 @@ async function awaitOutcome(
 
 /** A repeated idempotency key: the first answer again, or the same wait as the first request's. */
 async function repeat(deps: LaneDeps, command: LaneCommand): Promise<LaneAnswer> {
+  // Its key was given free, or its answer archived, between our two reads.
+  return (await repeatIfKnown(deps, command)) ?? { kind: 'in-progress' };
+}
+
+/**
+ * The answer to a request whose idempotency key was used before; `undefined` for a new one.
+ * @throws {StoreError} when that cannot be known.
+ */
+export async function repeatIfKnown(deps: LaneDeps, command: LaneCommand): Promise<LaneAnswer | undefined> {
   const { operation, sessionId } = command;
   const outcomeId = operation.idempotencyHash ?? operation.operationId;
   const prior = await deps.store.findOutcome({ sessionId }, outcomeId);
   switch (prior.kind) {
     case 'unknown':
-      // Its key was given free, or its answer archived, between our two reads.
-      return { kind: 'in-progress' };
+      return undefined;
     case 'settled':
       if (prior.fingerprint !== operation.fingerprint) return { kind: 'mismatch' };
       return { kind: 'settled', outcome: prior.outcome, replayed: true };

@@ -27,6 +27,8 @@ export interface PushCommand {
   readonly correlationId: string;
   readonly telemetry: Telemetry;
   /** The operation whose client is waiting here. Absent in the schedule. */
+  /** Leaves the journal alone: only what has been noted is linked to the audit chain. */
+  readonly linkOnly?: boolean;
   readonly own?: { readonly operationId: string; readonly payload: InjectPayload };
   /** Read beside the commit; perhaps not the current one. */
   readonly newest?: Promise<StoredMirror | undefined>;
@@ -95,7 +97,7 @@ class Push {
 
   async run(): Promise<void> {
     const { cognigy, clock } = this.#deps;
-    if (this.#openEntries().length === 0) return this.#returnPermit();
+    if (this.#command.linkOnly === true || this.#openEntries().length === 0) return this.#returnPermit();
     const permit = await this.#permit();
     const operations = await this.#load();
     const nowMs = clock.now();
@@ -217,9 +219,12 @@ class Push {
 
   #report(result: InjectResult): void {
     const { telemetry } = this.#command;
+    if (result.throttled !== undefined) telemetry.count('RateLimited', result.throttled);
     if (result.kind === 'unavailable') {
       this.#retryAtMs = result.retryAtMs;
-      if (result.reason === 'throttled' || result.reason === 'budget') telemetry.count('RateLimited');
+      // Held back by the budget or a pause, without having asked.
+      const wasHeldBack = result.attempts === 0 && (result.reason === 'throttled' || result.reason === 'budget');
+      if (wasHeldBack) telemetry.count('RateLimited');
     }
     if (result.kind === 'refused' && isAboutAccess(result.code)) telemetry.count('UpstreamAccessDenied');
   }

@@ -41,14 +41,19 @@ export async function recordRefusal(deps: LaneDeps, command: RefusalCommand): Pr
       attempts: 0,
       latencyMs: 0,
     } as const;
-    await store.noteRefusal(sessionId, { operationId, atMs, payload }, atMs + LINK_AFTER_MS);
+    const wasNoted = await store.noteRefusal(sessionId, { operationId, atMs, payload }, atMs + LINK_AFTER_MS);
+    if (!wasNoted) {
+      telemetry.count('RefusalNotAudited');
+      telemetry.log('warn', 'a refusal found no room in the lane');
+    }
     const lane = await store.readLane({ sessionId });
     // Who is at work in the lane links it; only where nobody is, we do.
-    if (lane === undefined || lane.lease !== undefined || lane.journal.length > 0) return;
+    if (lane === undefined || (lane.lease !== undefined && lane.lease.untilMs > atMs)) return;
     const lease = { fence: operationId, untilMs: atMs + LEASE_MS };
     const taken = await store.takeLease({ sessionId }, lease, clock.now());
     if (taken === undefined) return;
-    await pushLane(deps, { lane: taken, lease, deadlineMs: lease.untilMs, correlationId, telemetry });
+    const deadlineMs = lease.untilMs;
+    await pushLane(deps, { lane: taken, lease, deadlineMs, correlationId, telemetry, linkOnly: true });
   } catch (error) {
     telemetry.count('RefusalNotAudited');
     telemetry.log('error', 'a refusal could not be audited', {}, error);

@@ -102,13 +102,16 @@ export function settlementOf(input: SettlementInput): Settled {
     (outcome) => outcome.kind === 'refused' && outcome.code === 'session-ended',
   );
   const wasTried = pending.some((attempt) => triesOf(attempt) > 0);
-  const deferrals = pending.length === 0 ? 0 : lane.deferrals + (wasTried ? 1 : 0);
+  // Nothing was looked at: what waits in the journal goes on waiting as it did.
+  const isUntouched = attempts.length === 0 && lane.journal.length > settledPrefix;
+  const deferrals = pending.length === 0 && !isUntouched ? 0 : lane.deferrals + (wasTried ? 1 : 0);
   const carriesWork =
     audit.length > 0 ||
     lane.hasRefusals ||
     (lane.hasOutbox && !input.outboxArchived) ||
     settledPrefix < lane.journal.length;
-  const dueAtMs = pending.length > 0 ? deferUntil(input, wasTried ? deferrals : 1) : archiveAt(lane, nowMs);
+  const settledDueAtMs = isUntouched ? (lane.dueAtMs ?? nowMs) : archiveAt(lane, nowMs);
+  const dueAtMs = pending.length > 0 ? deferUntil(input, wasTried ? deferrals : 1) : settledDueAtMs;
   return {
     outcomes,
     settlement: {
@@ -186,8 +189,10 @@ function keepAnswer(
 ): void {
   const { idempotencyHash, operationId, fingerprint } = entry;
   if (outcome.kind === 'refused' && isAboutAccess(outcome.code)) {
-    // It failed without an effect that lasts: the key may be used again.
-    if (idempotencyHash !== undefined) releasedKeys.push(idempotencyHash);
+    // It failed without an effect that lasts: the key may be used again. Who waits for this operation is told all the same.
+    if (idempotencyHash === undefined) return;
+    releasedKeys.push(idempotencyHash);
+    answers.push({ outcomeId: operationId, fingerprint, outcome });
     return;
   }
   if (idempotencyHash === undefined && operationId === ownOperationId) return;

@@ -45,21 +45,15 @@ export interface DescribedError {
   readonly code?: string;
   /** Only of errors that are known to name things and to quote nothing. */
   readonly message?: string;
-  /** Frames without the message above them: foreign messages quote input, and input holds values (DESIGN I7). */
-  readonly at: readonly string[];
   readonly cause?: DescribedError;
 }
 
-const FRAMES = 6;
-
-/** Reduces an error to what may be logged. */
+/** Reduces an error to what may be logged: no stack, and no foreign message, which may quote input (SPEC 2, DESIGN I7). */
 export function describeError(error: unknown): DescribedError {
-  if (!(error instanceof Error)) return { name: typeof error, at: [] };
+  if (!(error instanceof Error)) return { name: typeof error };
   const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
-  const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
   return {
     name: error.name,
-    at: frames.slice(0, FRAMES).map((frame) => frame.trim()),
     ...(code !== undefined && { code }),
     ...(error instanceof SecretError && { message: error.message }),
     ...(error.cause !== undefined && { cause: describeError(error.cause) }),

@@ -9,6 +9,11 @@ export function generationOf(nowMs: number): number {
   return Math.floor(nowMs / GENERATION_MS);
 }
 
+/** Epoch milliseconds at which the generation of `nowMs` ends. */
+export function generationEndMs(nowMs: number): number {
+  return (generationOf(nowMs) + 1) * GENERATION_MS;
+}
+
 export function idempotencyAttribute(generation: number): string {
   return `idem${generation}`;
 }

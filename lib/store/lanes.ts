@@ -20,7 +20,13 @@ import {
   StoreError,
 } from '../operations/ports/sessionStore.ts';
 import type { Vault } from '../platform/vault.ts';
-import { generationOf, idempotencyAttribute, idempotencyElement, staleGenerations } from './idempotency.ts';
+import {
+  generationEndMs,
+  generationOf,
+  idempotencyAttribute,
+  idempotencyElement,
+  staleGenerations,
+} from './idempotency.ts';
 import { auditKey, dueShardName, dueShardOf, laneKey, outcomeKey, sessionKeyOf, sessionPk } from './keys.ts';
 import {
   type AnswerItem,
@@ -173,7 +179,8 @@ export class Lanes {
       const used = lane.generations.some((generation) => holds(item[idempotencyAttribute(generation)], element));
       if (used) return { kind: 'repeated' };
     }
-    return { kind: 'busy' };
+    if (key === undefined || lane.journal.length >= JOURNAL_MAX) return { kind: 'busy' };
+    return { kind: 'busy', untilMs: generationEndMs(operation.acceptedAtMs) };
   }
 
   async read(session: SessionKey): Promise<Lane | undefined> {
@@ -368,7 +375,7 @@ export class Lanes {
       inlineBytes: AUDIT_INLINE_BYTES,
       keepUntilMs: refusal.atMs + PENDING_KEPT_MS,
     });
-    await this.#table.update({
+    const result = await this.#table.update({
       key: laneKey(pk),
       expression: [
         'SET #format = if_not_exists(#format, :format), sealedId = if_not_exists(sealedId, :sealedId),',
@@ -389,6 +396,7 @@ export class Lanes {
         ':ttl': this.#laneTtl(refusal.atMs),
       },
     });
+    return result.kind === 'updated';
   }
 
   async findOutcome(session: SessionKey, outcomeId: string): Promise<PriorOutcome> {

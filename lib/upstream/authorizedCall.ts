@@ -29,6 +29,7 @@ export class AuthorizedCall {
   #firstPermit: UpstreamCall['firstPermit'];
   #tokenRenewed = false;
   #attempts = 0;
+  #throttled = 0;
   #upstreamStatus: number | undefined;
   #outcomeUnknown = false;
 
@@ -39,9 +40,13 @@ export class AuthorizedCall {
   }
 
   /** Requests that left, and the status of the last answer. */
-  get sent(): { attempts: number; upstreamStatus?: number } {
+  get sent(): { attempts: number; throttled?: number; upstreamStatus?: number } {
     const status = this.#upstreamStatus;
-    return { attempts: this.#attempts, ...(status !== undefined && { upstreamStatus: status }) };
+    return {
+      attempts: this.#attempts,
+      ...(this.#throttled > 0 && { throttled: this.#throttled }),
+      ...(status !== undefined && { upstreamStatus: status }),
+    };
   }
 
   /** Sends one request and hands back whatever the surface answered, except what any surface would treat alike. Never rejects. */
@@ -92,6 +97,7 @@ export class AuthorizedCall {
 
   #note(request: CallRequest, outcome: RetryOutcome): void {
     this.#attempts += outcome.attempts;
+    this.#throttled += outcome.throttled;
     this.#upstreamStatus = (outcome.kind === 'answer' ? outcome.answer.status : outcome.status) ?? this.#upstreamStatus;
     this.#outcomeUnknown ||= outcome.maybeApplied && request.method !== 'GET';
   }

@@ -130,13 +130,11 @@ function requestInit(request: HttpRequest): RequestInit {
   const headers: Record<string, string> = {
     authorization: `Bearer ${request.accessToken}`,
     accept: 'application/json',
+    'content-type': 'application/json',
     'x-correlation-id': request.correlationId,
   };
   const init: RequestInit = { method: request.method, headers, redirect: 'manual' };
-  if (request.body !== undefined) {
-    headers['content-type'] = 'application/json';
-    init.body = request.body;
-  }
+  if (request.body !== undefined) init.body = request.body;
   return init;
 }
 

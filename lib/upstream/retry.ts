@@ -8,7 +8,7 @@ import { retryAfterMs } from './retryAfter.ts';
 
 /** Tries of one request (SPEC 3 "Retry"). */
 const MAX_TRIES = 3;
-/** Pause after a 429 that does not say how long (milliseconds). */
+/** Pause for everybody after the last try was answered 429 and none said how long (milliseconds). */
 const DEFAULT_PAUSE_MS = 10_000;
 
 export interface RetryOptions {
@@ -29,6 +29,8 @@ export interface RetryCall {
 export type RetryOutcome = {
   /** Requests that left. */
   readonly attempts: number;
+  /** Tries that were answered 429. */
+  readonly throttled: number;
   /** True when a try that got no proper answer may have been applied. */
   readonly maybeApplied: boolean;
 } & (
@@ -62,23 +64,31 @@ export async function sendWithRetry(
   const sendByMs = Math.min(request.deadlineMs, call.sendByMs ?? request.deadlineMs);
   let last: Failure | undefined;
   let maybeApplied = false;
+  let throttledTries = 0;
   for (let attempts = 1; ; attempts += 1) {
     const admission = new Admission(options, sendByMs, call.priority);
     const outcome = await admission.send(request, attempts === 1 ? call.firstPermit : undefined);
     if (outcome.kind === 'not-sent') {
-      return { kind: 'unavailable', attempts: attempts - 1, maybeApplied, ...admission.whyNot(last) };
+      const why = admission.whyNot(last);
+      return { kind: 'unavailable', attempts: attempts - 1, maybeApplied, throttled: throttledTries, ...why };
     }
     const verdict = judge(outcome, clock.now());
-    if (verdict.kind === 'answer') return { kind: 'answer', answer: verdict, attempts, maybeApplied };
+    if (verdict.kind === 'answer') {
+      return { kind: 'answer', answer: verdict, attempts, maybeApplied, throttled: throttledTries };
+    }
     last = verdict;
     maybeApplied ||= verdict.maybeApplied;
     const throttled = verdict.reason === 'throttled';
+    if (throttled) throttledTries += 1;
     if (throttled && verdict.retryAtMs !== undefined) await governor.pause(verdict.retryAtMs);
     const pauseMs = attempts === 1 && isDeadSocket(outcome) ? 0 : backoffMs(attempts - 1, random.next());
     const nowMs = clock.now();
     const nextAtMs = Math.max(nowMs + pauseMs, verdict.retryAtMs ?? 0);
     if (attempts >= MAX_TRIES || nextAtMs >= sendByMs) {
-      return { attempts, ...verdict, kind: 'unavailable', maybeApplied };
+      const ended = { attempts, ...verdict, kind: 'unavailable', maybeApplied, throttled: throttledTries } as const;
+      if (!throttled || verdict.retryAtMs !== undefined) return ended;
+      await governor.pause(nowMs + DEFAULT_PAUSE_MS);
+      return { ...ended, retryAtMs: nowMs + DEFAULT_PAUSE_MS };
     }
     await clock.sleep(throttled ? pauseMs : nextAtMs - nowMs);
   }
@@ -100,8 +110,8 @@ function judge(outcome: Exclude<HttpOutcome, { kind: 'not-sent' }>, nowMs: numbe
   const { status } = outcome;
   const askedForMs = retryAfterMs(outcome.headers.get('retry-after'), nowMs);
   if (status === 429) {
-    const retryAtMs = nowMs + (askedForMs ?? DEFAULT_PAUSE_MS);
-    return { kind: 'failure', reason: 'throttled', maybeApplied: false, status, retryAtMs };
+    const retryAt = askedForMs !== undefined && { retryAtMs: nowMs + askedForMs };
+    return { kind: 'failure', reason: 'throttled', maybeApplied: false, status, ...retryAt };
   }
   if (status !== 408 && status < 500) return outcome;
   const retryAt = askedForMs !== undefined && { retryAtMs: nowMs + askedForMs };

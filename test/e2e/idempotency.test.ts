@@ -46,6 +46,66 @@ describe('the same Idempotency-Key', () => {
     expect(bridge.bot(session)).toEqual({ a: 4 });
   });
 
+  it('SCENARIO 12: the same answer also when the expiry that it names has passed since', async () => {
+    const session = 'sess_past';
+    const body = one('a', 1, { expiresAt: new Date(Date.now() + 60_000).toISOString() });
+    const first = await bridge.inject(session, body, key);
+    travel(120_000);
+    const again = await bridge.inject(session, body, key);
+    expect(again.status).toBe(200);
+    expect(again.body).toEqual(first.body);
+    expectProblem(await bridge.inject(session, body), 422, 'validation-failed');
+    expectProblem(await bridge.inject(session, body, { 'idempotency-key': 'new' }), 422, 'validation-failed');
+    expect((await bridge.audit(session)).entries).toHaveLength(3);
+  });
+
+  it('SCENARIO 12: who joins an operation that fails is told how it ended, not that it is pending', async () => {
+    const session = 'sess_join_failing';
+    bridge.tenant.faults.add({ match: { surface: 'inject' }, action: { delayMs: 400, status: 403 } });
+    const [first, second] = await Promise.all([
+      bridge.inject(session, one('a', 1), key),
+      eventually(() => bridge.puts(session).length > 0, { everyMs: 5 }).then(() =>
+        bridge.inject(session, one('a', 1), key),
+      ),
+    ]);
+    expectProblem(first, 502, 'upstream-forbidden');
+    expectProblem(second, 502, 'upstream-forbidden');
+    expect((await bridge.inject(session, one('a', 1), key)).status).toBe(200);
+  });
+
+  it('an operation that came to nothing is audited once, however often its answer is asked for', async () => {
+    const session = 'sess_refused_once';
+    bridge.tenant.faults.add({
+      match: { surface: 'inject' },
+      action: { status: 503, headers: { 'retry-after': '30' } },
+    });
+    const body = one('a', 1, { ttlSeconds: 5 });
+    expect((await bridge.inject(session, body, key)).status).toBe(202);
+    travel(120_000);
+    await bridge.stack.tick();
+    for (let repeat = 0; repeat < 2; repeat += 1) {
+      expectProblem(await bridge.inject(session, body, key), 422, 'expired-before-push');
+    }
+    expect((await bridge.audit(session)).entries).toHaveLength(2);
+  });
+
+  it('refused requests are in the audit trail at once, also while something is pending', async () => {
+    const session = 'sess_refused_beside';
+    bridge.tenant.faults.add({
+      match: { surface: 'inject' },
+      action: { status: 503, headers: { 'retry-after': '60' } },
+    });
+    expect((await bridge.inject(session, one('a', 1))).status).toBe(202);
+    for (let refusal = 0; refusal < 25; refusal += 1) await bridge.inject(session, one('', refusal));
+    const { entries, chain } = await bridge.audit(session);
+    expect(entries).toHaveLength(26);
+    expect(chain).toEqual({ valid: true, brokenAt: null });
+    expect((await bridge.get(`/v1/sessions/${session}`)).body).toMatchObject({ pendingOperations: 1 });
+    travel(120_000);
+    await bridge.stack.tick();
+    expect(bridge.bot(session)).toEqual({ a: 1 });
+  });
+
   it('SCENARIO 12: another body is 422 and changes nothing', async () => {
     const session = 'sess_other_body';
     await bridge.inject(session, one('a', 1), key);

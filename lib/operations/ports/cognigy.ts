@@ -68,6 +68,8 @@ export type RefusalCode =
 interface Sent {
   /** Requests made to the surface (token requests are not counted). */
   readonly attempts: number;
+  /** Requests that were answered 429. */
+  readonly throttled?: number;
   /** HTTP status of the last answer, where there was one. */
   readonly upstreamStatus?: number;
 }

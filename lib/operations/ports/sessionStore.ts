@@ -163,8 +163,8 @@ export type CommitResult =
   | { readonly kind: 'committed'; readonly lane: Lane; readonly version: number; readonly holdsLease: boolean }
   /** The idempotency key has been used before. */
   | { readonly kind: 'repeated' }
-  /** The journal is full. */
-  | { readonly kind: 'busy' };
+  /** The journal is full; or the session has taken as many idempotency keys as it can until `untilMs`. */
+  | { readonly kind: 'busy'; readonly untilMs?: number };
 
 export type PriorOutcome =
   | { readonly kind: 'running'; readonly entry: JournalEntry }
@@ -224,8 +224,8 @@ export interface SessionStore {
   settle(lane: Lane, settlement: Settlement): Promise<SettleResult>;
   /** Writes settled work of the lane to its own items, so that the next settle may drop it. */
   archive(lane: Lane): Promise<void>;
-  /** Notes a refused request for the audit trail without touching version or mirror. */
-  noteRefusal(session: SessionId, refusal: NewAuditEntry, dueAtMs: number): Promise<void>;
+  /** Notes a refused request for the audit trail without touching version or mirror. False when the lane has no room for it. */
+  noteRefusal(session: SessionId, refusal: NewAuditEntry, dueAtMs: number): Promise<boolean>;
   /** How an operation ended, by its idempotency hash or its id. */
   findOutcome(session: SessionKey, outcomeId: string): Promise<PriorOutcome>;
 

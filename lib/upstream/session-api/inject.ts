@@ -67,7 +67,7 @@ export async function inject(
   for (let round = 0; ; round += 1) {
     const put = await call.send({ method: 'PUT', url, body });
     if (put.kind === 'ended') return put.ending;
-    if (put.answer.status !== 409) return confirm(call, put.answer);
+    if (put.answer.status !== 409) return confirm(call, put.answer, sessionId);
     if (round === MAX_ROUNDS) return call.refused('conflict', differing);
 
     const read: Answered = await call.send({ method: 'GET', url });
@@ -80,11 +80,14 @@ export async function inject(
   }
 }
 
-function confirm(call: AuthorizedCall, answer: HttpAnswer): InjectResult {
+function confirm(call: AuthorizedCall, answer: HttpAnswer, sessionId: string): InjectResult {
   const { body } = answer;
   if (variablesOf(answer) === undefined || body === 'unparsable' || !isJsonObject(body.json)) {
     return call.refusedBy(answer);
   }
+  // An answer about another session says nothing about this one (SCENARIOS 22).
+  const about = body.json['sessionId'];
+  if (typeof about === 'string' && about !== sessionId) return call.refused('upstream-bad-response');
   return { kind: 'confirmed', result: body.json, ...call.sent };
 }
 

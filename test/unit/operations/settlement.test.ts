@@ -116,7 +116,9 @@ describe('settlementOf', () => {
       const own = { operation: operation(1, { idempotencyHash: 'key' }), result: refused(code) };
       const { settlement, outcomes } = settle([own], {}, { ownOperationId: 'op1' });
       expect(outcomes.get('op1')).toMatchObject({ kind: 'refused', code });
-      expect(settlement).toMatchObject({ releasedKeys: ['key'], answers: [] });
+      expect(settlement.releasedKeys).toEqual(['key']);
+      // Who has joined it under that key is told by the operation's own id.
+      expect(settlement.answers.map(({ outcomeId }) => outcomeId)).toEqual(['op1']);
       expect(settlement.audit[0]?.payload).toMatchObject({ outcome: 'failed', code, auditId: 'audit1' });
     });
 
@@ -172,6 +174,12 @@ describe('settlementOf', () => {
       expect(pending(1).dueAtMs).toBe(NOW + 5_000);
       expect(pending(1, { deferrals: 3 }).dueAtMs).toBe(NOW + 40_000);
       expect(pending(1, { deferrals: 40 }).dueAtMs).toBe(NOW + 900_000);
+    });
+
+    it('stays as it was when only refusals were linked', () => {
+      const waiting = operation(1);
+      const lane = laneWith([waiting], { deferrals: 4, deferredVersion: 1, dueAtMs: NOW + 300_000, hasRefusals: true });
+      expect(settle([], lane).settlement).toMatchObject({ settledPrefix: 0, deferrals: 4, dueAtMs: NOW + 300_000 });
     });
 
     it('is not put off for work that was not even tried', () => {

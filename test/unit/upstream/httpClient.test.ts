@@ -41,13 +41,14 @@ describe('HttpClient', () => {
     expect(network.requests[0]).toMatchObject({ method: 'PUT', body: '{"a":"ü"}', redirect: 'manual' });
   });
 
-  it('sends no content type without a body', async () => {
+  it('names the content type on every request, as the contract has it, and sends no body without one', async () => {
     const { client, network, request } = prepare(() => json(200, {}));
     const { body: _body, ...withoutBody } = request;
 
     await client.send({ ...withoutBody, method: 'GET' });
 
-    expect(network.requests[0]?.headers.has('content-type')).toBe(false);
+    expect(network.requests[0]?.headers.get('content-type')).toBe('application/json');
+    expect(network.requests[0]?.body ?? '').toBe('');
   });
 
   it('SCENARIO 23: hands a redirect back as an answer and asks nobody else', async () => {

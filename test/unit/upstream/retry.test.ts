@@ -148,10 +148,23 @@ describe('sendWithRetry', () => {
     expect(sentAt[1]).toBeLessThan(4_000);
   });
 
-  it('pauses 10 s after a 429 that does not say how long', async () => {
-    const { send, rates, startMs } = prepare(() => json(429, {}));
-    expect(await send(9_000)).toMatchObject({ reason: 'throttled', retryAtMs: startMs + 10_000 });
-    expect(rates.cells.get('tenant')?.pausedUntilMs).toBe(startMs + 10_000);
+  it.each([undefined, 'soon!', '-1'])(
+    'tries again soon after a 429 that does not say how long: %s',
+    async (retryAfter) => {
+      const { send, rates } = prepare(
+        () => json(429, {}, retryAfter === undefined ? {} : { 'retry-after': retryAfter }),
+        ok,
+      );
+      expect(await send()).toMatchObject({ kind: 'answer', attempts: 2, throttled: 1 });
+      expect(rates.cells.get('tenant')?.pausedUntilMs ?? 0).toBe(0);
+    },
+  );
+
+  it('pauses everybody for 10 s when the last try, too, was answered 429 without saying how long', async () => {
+    const { send, rates, clock } = prepare(() => json(429, {}));
+    const outcome = await send(9_000);
+    expect(outcome).toMatchObject({ reason: 'throttled', attempts: 3, throttled: 3, retryAtMs: clock.now() + 10_000 });
+    expect(rates.cells.get('tenant')?.pausedUntilMs).toBe(clock.now() + 10_000);
   });
 
   it('never goes beyond the deadline', async () => {

@@ -311,6 +311,7 @@ describe('Unavailable', () => {
       retryAtMs: startMs + 120_000,
       outcomeUnknown: false,
       attempts: 1,
+      throttled: 1,
       upstreamStatus: 429,
     });
   });
