@@ -34,7 +34,7 @@ try {
   const memory = await measureMemory(world, INJECT, LARGE_INJECTIONS);
   const sections = [
     latencySection(delayed),
-    roundTripSection(delayed),
+    roundTripSection(delayed, undelayed),
     ownTimeSection(undelayed),
     importSection(imports),
     memorySection(memory),

@@ -47,7 +47,8 @@ export function latencySection(run: InjectionRun): Section {
   };
 }
 
-export function roundTripSection({ injections }: InjectionRun): Section {
+/** Round trips of the delayed run, where the order is as in the cloud; costs of the other, which does not time them. */
+export function roundTripSection({ injections }: InjectionRun, counted: InjectionRun): Section {
   const sequential = injections.map(
     ({ invocation }) => criticalPath(invocation).filter(({ to }) => to === 'database').length,
   );
@@ -72,7 +73,7 @@ export function roundTripSection({ injections }: InjectionRun): Section {
         target: { text: 'exactly 1', isMet: isOneEach },
         remark: "by the tenant's journal",
       },
-      ...costs(injections),
+      ...costs(counted.injections),
     ],
   };
 }

@@ -57,6 +57,7 @@ function stayAwake(): void {
 function answer(question: WorldQuestion): Recorded | 'done' {
   if (question.kind === 'delay') {
     database.delayMs = question.databaseMs;
+    database.countsCosts = question.databaseMs === 0;
     tenant.settings.change({ latencyMs: question.upstreamMs });
     return 'done';
   }

@@ -1,6 +1,6 @@
 import type { SessionId } from '../context/sessionId.ts';
 import type { PermitAnswer } from './ports/cognigy.ts';
-import type { Lane, Lease, NewOperation, Outcome, StoredMirror } from './ports/sessionStore.ts';
+import type { Lane, Lease, NewOperation, Outcome } from './ports/sessionStore.ts';
 import { StoreError } from './ports/sessionStore.ts';
 import type { Telemetry } from './ports/telemetry.ts';
 import { type LaneDeps, pushLane } from './push.ts';
@@ -55,12 +55,11 @@ export async function runOperation(deps: LaneDeps, command: LaneCommand): Promis
   const { store, cognigy, clock } = deps;
   const { sessionId, operation, deadlineMs } = command;
   const lease = newLease(deps, deadlineMs);
-  // The commit first, on the wire before the others are even made: they only have to be there by the time it is done.
+  // The commit first, on the wire before the permit is even asked for, which only has to be there by the time it is done.
   const committing = store.commit({ sessionId, operation, lease, dueAtMs: lease.untilMs });
   committing.catch(() => undefined);
   await clock.turn();
   const permit = cognigy.prepare({ deadlineMs, mayWait: false });
-  const newest = store.readNewestMirror({ sessionId }).catch(() => undefined);
   const giveBack = () => permit.then((answer) => (answer.granted ? answer.permit.release() : undefined));
 
   const committed = await committing.catch(async (error: unknown) => {
@@ -69,7 +68,7 @@ export async function runOperation(deps: LaneDeps, command: LaneCommand): Promis
   });
   if (committed.kind === 'committed' && committed.holdsLease) {
     const { lane, version } = committed;
-    return pushOwn(deps, command, { lane, lease, version, newest, permit: await permit });
+    return pushOwn(deps, command, { lane, lease, version, permit: await permit });
   }
   await giveBack();
   if (committed.kind === 'committed') return awaitDurably(deps, command, committed.version, false);
@@ -89,7 +88,6 @@ async function pushOwn(
     readonly lane: Lane;
     readonly lease: Lease;
     readonly version: number;
-    readonly newest?: Promise<StoredMirror | undefined>;
     readonly permit?: PermitAnswer;
   },
 ): Promise<LaneAnswer> {

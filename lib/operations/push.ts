@@ -3,7 +3,7 @@ import type { Clock } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';
 import { type Applied, applyOperations, type Batch, type LoadedOperation, planPush, splitBatch } from './plan.ts';
 import type { CognigyPort, InjectResult, PermitAnswer, Priority, RefusalCode } from './ports/cognigy.ts';
-import type { InjectPayload, Lane, Lease, Outcome, SessionStore, StoredMirror } from './ports/sessionStore.ts';
+import type { InjectPayload, Lane, Lease, Outcome, SessionStore } from './ports/sessionStore.ts';
 import type { Telemetry } from './ports/telemetry.ts';
 import { type Attempt, isAboutAccess, settlementOf } from './settlement.ts';
 
@@ -30,8 +30,6 @@ export interface PushCommand {
   /** Leaves the journal alone: only what has been noted is linked to the audit chain. */
   readonly linkOnly?: boolean;
   readonly own?: { readonly operationId: string; readonly payload: InjectPayload };
-  /** Read beside the commit; perhaps not the current one. */
-  readonly newest?: Promise<StoredMirror | undefined>;
   readonly permit?: PermitAnswer;
 }
 
@@ -65,11 +63,10 @@ export async function pushLane(deps: LaneDeps, command: PushCommand): Promise<Pu
 }
 
 /** The mirror the lane points to. After the idle time, or when it is gone, the session starts anew (SCENARIOS 25). */
-async function currentMirror(deps: LaneDeps, { lane, newest }: PushCommand): Promise<Mirror> {
+async function currentMirror(deps: LaneDeps, { lane }: PushCommand): Promise<Mirror> {
   const nowMs = deps.clock.now();
   if (lane.stateRef === undefined || lane.idleUntilMs <= nowMs) return EMPTY_MIRROR;
-  const read = await newest;
-  const stored = read?.stateRef === lane.stateRef ? read : await deps.store.readMirror(lane, lane.stateRef);
+  const stored = await deps.store.readMirror(lane, lane.stateRef);
   return dropExpired(stored?.mirror ?? EMPTY_MIRROR, nowMs);
 }
 

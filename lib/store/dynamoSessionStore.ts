@@ -64,10 +64,6 @@ export class DynamoSessionStore implements SessionStore {
     return this.#lanes.findOutcome(session, outcomeId);
   }
 
-  readNewestMirror(session: SessionKey) {
-    return this.#mirrors.readNewest(session);
-  }
-
   readMirror(session: SessionKey, stateRef: string) {
     return this.#mirrors.read(session, stateRef);
   }

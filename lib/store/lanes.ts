@@ -248,6 +248,7 @@ export class Lanes {
             .map((generation) => `${idempotencyAttribute(generation)} :released`)),
     ];
     const result = await this.#table.update({
+      answer: 'nothing',
       key: laneKey(item.pk),
       expression: [
         `SET ${set.join(', ')}`,

@@ -6,7 +6,7 @@ import { type SessionKey, type StoredMirror, StoreError } from '../operations/po
 import type { Vault } from '../platform/vault.ts';
 import { STATE_PREFIX, sessionPk, stateKey, stateRefOf } from './keys.ts';
 import type { Payloads } from './payloads.ts';
-import { collect, type Item, type Table, ttlSeconds } from './table.ts';
+import { type Item, type Table, ttlSeconds } from './table.ts';
 
 const STATE_FORMAT = 1;
 /** Values from this size on lie in items of their own, so that a new version of the mirror does not write them again. */
@@ -46,12 +46,6 @@ export class Mirrors {
     this.#table = table;
     this.#payloads = payloads;
     this.#vault = vault;
-  }
-
-  async readNewest(session: SessionKey): Promise<StoredMirror | undefined> {
-    const pk = sessionPk(this.#vault, session);
-    const [item] = await collect(this.#table.query({ pk, prefix: STATE_PREFIX, newestFirst: true, limit: 1 }));
-    return item && this.#decode(pk, item);
   }
 
   async read(session: SessionKey, stateRef: string): Promise<StoredMirror | undefined> {

@@ -29,6 +29,8 @@ export interface Update {
   readonly condition?: string;
   readonly names?: Readonly<Record<string, string>>;
   readonly values: Readonly<Record<string, unknown>>;
+  /** `nothing` where the item as it is afterwards would only be thrown away. */
+  readonly answer?: 'item' | 'nothing';
 }
 
 export type UpdateResult = { readonly kind: 'updated'; readonly item: Item } | { readonly kind: 'condition-failed' };
@@ -98,7 +100,7 @@ export class Table {
       Key: marshall(update.key),
       UpdateExpression: update.expression,
       ExpressionAttributeValues: marshall(update.values, MARSHALL),
-      ReturnValues: 'ALL_NEW',
+      ReturnValues: update.answer === 'nothing' ? 'NONE' : 'ALL_NEW',
       ...(update.condition !== undefined && { ConditionExpression: update.condition }),
       ...(update.names !== undefined && { ExpressionAttributeNames: { ...update.names } }),
     };

@@ -229,8 +229,6 @@ export interface SessionStore {
   /** How an operation ended, by its idempotency hash or its id. */
   findOutcome(session: SessionKey, outcomeId: string): Promise<PriorOutcome>;
 
-  /** The newest mirror that was written, perhaps not the current one: to be read beside the commit. */
-  readNewestMirror(session: SessionKey): Promise<StoredMirror | undefined>;
   /** The mirror that `stateRef` points to. */
   readMirror(session: SessionKey, stateRef: string): Promise<StoredMirror | undefined>;
   /** Writes one immutable version of the mirror, which nobody sees until a settle points to it. */

@@ -89,7 +89,6 @@ describeOnDatabases('Items of another version of the bridge (SCENARIO 48)', ({ n
     const newer = await madeNewer((await table.itemsOf(sessionId, 'STATE#'))[0]);
 
     await refused(store.readMirror({ sessionId }, stateRef));
-    await refused(store.readNewestMirror({ sessionId }));
 
     expect(await table.itemsOf(sessionId, 'STATE#')).toEqual([newer]);
   });

@@ -59,7 +59,6 @@ describeOnDatabases('A store that is out of order (SCENARIO 45)', ({ url }) => {
     ['takeLease', () => store.takeLease({ sessionId }, newLease(), START_MS)],
     ['noteRefusal', () => store.noteRefusal(sessionId, newRefusal(), START_MS)],
     ['findOutcome', () => store.findOutcome({ sessionId }, 'x')],
-    ['readNewestMirror', () => store.readNewestMirror({ sessionId })],
     ['readMirror', () => store.readMirror({ sessionId }, 'x')],
     ['writeMirror', () => store.writeMirror({ sessionId }, mirrorOf(1), { fence: 'x', keepUntilMs: START_MS })],
     ['readAudit', () => store.readAudit({ sessionId }, { nowMs: START_MS, limit: 1 })],

@@ -352,7 +352,8 @@ describe('roles', () => {
       });
     });
 
-  const READS = ['dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:Query'];
+  const GETS = ['dynamodb:GetItem', 'dynamodb:BatchGetItem'];
+  const READS = [...GETS, 'dynamodb:Query'];
   const WRITES = ['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:BatchWriteItem'];
   const NEVER = [
     'dynamodb:Scan',
@@ -366,9 +367,9 @@ describe('roles', () => {
   const NEEDS: Readonly<
     Record<FunctionName, { readonly keys: readonly string[]; readonly actions: readonly string[] }>
   > = {
-    inject: { keys: ['SESSION#a', 'TOKEN#a', 'RATE#a'], actions: [...READS, ...WRITES] },
+    inject: { keys: ['SESSION#a', 'TOKEN#a', 'RATE#a'], actions: [...GETS, ...WRITES] },
     snapshot: { keys: ['SESSION#a'], actions: READS },
-    sync: { keys: ['SESSION#a', 'TOKEN#a', 'RATE#a'], actions: [...READS, ...WRITES] },
+    sync: { keys: ['SESSION#a', 'TOKEN#a', 'RATE#a'], actions: [...GETS, ...WRITES] },
   };
   const ALL_KEYS = ['SESSION#a', 'TOKEN#a', 'RATE#a', 'DUE#1', 'BINDING#a', 'METRIC#a', 'SEEN#a', 'other'];
 

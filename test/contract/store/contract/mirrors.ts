@@ -46,12 +46,10 @@ export function mirrorsContract(store: StoreUnderTest): void {
 
     it('do not exist before they are written, nor in other sessions', async () => {
       const [sessionId, other] = [newSession(), newSession()];
-      expect(await store().readNewestMirror({ sessionId })).toBeUndefined();
 
       const stateRef = await store().writeMirror({ sessionId }, mirrorOf(1), writing());
 
       expect(await store().readMirror({ sessionId: other }, stateRef)).toBeUndefined();
-      expect(await store().readNewestMirror({ sessionId: other })).toBeUndefined();
     });
 
     it('are seen by nobody until a settle points to them (DESIGN I8)', async () => {
@@ -65,15 +63,8 @@ export function mirrorsContract(store: StoreUnderTest): void {
 
       // Assess
       expect(await laneOf(store(), sessionId)).toMatchObject({ stateRef: current });
-      expect(await store().readNewestMirror({ sessionId })).toMatchObject({ stateRef: next, mirror: { version: 2 } });
+      expect(await store().readMirror({ sessionId }, next)).toMatchObject({ mirror: { version: 2 } });
       expect(valuesOf((await store().readMirror({ sessionId }, current))?.mirror ?? mirrorOf(0))).toEqual({ a: 1 });
-    });
-
-    it('of ten versions come back newest first', async () => {
-      const sessionId = newSession();
-      for (const version of [9, 10, 8]) await store().writeMirror({ sessionId }, mirrorOf(version), writing());
-
-      expect(await store().readNewestMirror({ sessionId })).toMatchObject({ mirror: { version: 10 } });
     });
 
     it('of two holders of the lease at one version lie beside each other', async () => {
