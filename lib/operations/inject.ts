@@ -3,7 +3,7 @@ import type { JsonObject, JsonValue } from '../context/json.ts';
 import type { SessionId } from '../context/sessionId.ts';
 import type { Variable } from '../context/variables.ts';
 import type { Vault } from '../platform/vault.ts';
-import { type LaneAnswer, type LaneCommand, repeatIfKnown, runOperation } from './lane.ts';
+import { type LaneAnswer, type LaneRequest, repeatIfKnown, runOperation } from './lane.ts';
 import type { Telemetry } from './ports/telemetry.ts';
 import type { LaneDeps } from './push.ts';
 
@@ -40,12 +40,15 @@ export type InjectAnswer =
  * @throws {StoreError} when the operation could not be recorded; nothing was sent then.
  */
 export async function inject(deps: InjectDeps, command: InjectCommand): Promise<InjectAnswer> {
-  const { cognigy } = deps;
+  const { cognigy, clock } = deps;
   const bytes = cognigy.injectBytes(command.variables);
   const maxBytes = cognigy.capabilities.injectMaxBytes;
   if (bytes > maxBytes) return { kind: 'too-large', bytes, maxBytes };
 
-  return runOperation(deps, laneCommandOf(deps, command));
+  // The permit first, on the wire before the commit is even made: it is the lighter of the two, and both are needed to push.
+  const permit = cognigy.prepare({ deadlineMs: command.deadlineMs, mayWait: false });
+  await clock.turn();
+  return runOperation(deps, { ...laneCommandOf(deps, command), permit });
 }
 
 /**
@@ -56,7 +59,7 @@ export async function repeatInject(deps: InjectDeps, command: InjectCommand): Pr
   return repeatIfKnown(deps, laneCommandOf(deps, command));
 }
 
-function laneCommandOf({ clock, random, vault }: InjectDeps, command: InjectCommand): LaneCommand {
+function laneCommandOf({ clock, random, vault }: InjectDeps, command: InjectCommand): LaneRequest {
   const acceptedAtMs = clock.now();
   const { client, idempotencyKey, variables, crm } = command;
   return {

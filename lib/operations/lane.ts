@@ -5,12 +5,17 @@ import { StoreError } from './ports/sessionStore.ts';
 import type { Telemetry } from './ports/telemetry.ts';
 import { type LaneDeps, pushLane } from './push.ts';
 
-export interface LaneCommand {
+export interface LaneRequest {
   readonly sessionId: SessionId;
   readonly operation: NewOperation;
   /** Epoch milliseconds by which there must be an answer. */
   readonly deadlineMs: number;
   readonly telemetry: Telemetry;
+}
+
+export interface LaneCommand extends LaneRequest {
+  /** Asked for ahead, without waiting; given back where somebody else pushes. */
+  readonly permit: Promise<PermitAnswer>;
 }
 
 /** What a client can be told about its operation. */
@@ -52,14 +57,11 @@ const TOO_LATE_MS = 100;
  * @throws {StoreError} when the operation could not be committed; nothing was sent then.
  */
 export async function runOperation(deps: LaneDeps, command: LaneCommand): Promise<LaneAnswer> {
-  const { store, cognigy, clock } = deps;
+  const { store, clock } = deps;
   const { sessionId, operation, deadlineMs } = command;
   const lease = newLease(deps, deadlineMs);
-  // The commit first, on the wire before the permit is even asked for, which only has to be there by the time it is done.
+  const permit = command.permit;
   const committing = store.commit({ sessionId, operation, lease, dueAtMs: lease.untilMs });
-  committing.catch(() => undefined);
-  await clock.turn();
-  const permit = cognigy.prepare({ deadlineMs, mayWait: false });
   const giveBack = () => permit.then((answer) => (answer.granted ? answer.permit.release() : undefined));
 
   const committed = await committing.catch(async (error: unknown) => {
@@ -83,7 +85,7 @@ function newLease({ clock, random }: LaneDeps, deadlineMs: number): Lease {
 
 async function pushOwn(
   deps: LaneDeps,
-  command: LaneCommand,
+  command: LaneRequest,
   held: {
     readonly lane: Lane;
     readonly lease: Lease;
@@ -123,7 +125,7 @@ function pending(
 /** As {@link awaitOutcome}; a store that fails meanwhile changes nothing about an operation that it has taken. */
 async function awaitDurably(
   deps: LaneDeps,
-  command: LaneCommand,
+  command: LaneRequest,
   version: number,
   replayed: boolean,
 ): Promise<LaneAnswer> {
@@ -142,7 +144,7 @@ async function awaitDurably(
  */
 async function awaitOutcome(
   deps: LaneDeps,
-  command: LaneCommand,
+  command: LaneRequest,
   version: number,
   replayed: boolean,
 ): Promise<LaneAnswer> {
@@ -178,7 +180,7 @@ async function awaitOutcome(
 }
 
 /** A repeated idempotency key: the first answer again, or the same wait as the first request's. */
-async function repeat(deps: LaneDeps, command: LaneCommand): Promise<LaneAnswer> {
+async function repeat(deps: LaneDeps, command: LaneRequest): Promise<LaneAnswer> {
   // Its key was given free, or its answer archived, between our two reads.
   return (await repeatIfKnown(deps, command)) ?? { kind: 'in-progress' };
 }
@@ -187,7 +189,7 @@ async function repeat(deps: LaneDeps, command: LaneCommand): Promise<LaneAnswer>
  * The answer to a request whose idempotency key was used before; `undefined` for a new one.
  * @throws {StoreError} when that cannot be known.
  */
-export async function repeatIfKnown(deps: LaneDeps, command: LaneCommand): Promise<LaneAnswer | undefined> {
+export async function repeatIfKnown(deps: LaneDeps, command: LaneRequest): Promise<LaneAnswer | undefined> {
   const { operation, sessionId } = command;
   const outcomeId = operation.idempotencyHash ?? operation.operationId;
   const prior = await deps.store.findOutcome({ sessionId }, outcomeId);
@@ -201,7 +203,7 @@ export async function repeatIfKnown(deps: LaneDeps, command: LaneCommand): Promi
       const { entry } = prior;
       if (entry.fingerprint !== operation.fingerprint) return { kind: 'mismatch' };
       const { operationId, auditId } = entry;
-      const joined: LaneCommand = { ...command, operation: { ...operation, operationId, auditId } };
+      const joined: LaneRequest = { ...command, operation: { ...operation, operationId, auditId } };
       return awaitDurably(deps, joined, entry.version, true);
     }
   }

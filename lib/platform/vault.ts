@@ -11,6 +11,9 @@ export class SealError extends Error {
   }
 }
 
+/** Derived keys that are remembered, before all are forgotten. */
+const SESSION_KEYS_MAX = 128;
+
 const FORMAT = 1;
 const PLAIN = 0;
 const DEFLATED = 1;
@@ -37,6 +40,7 @@ export class Vault {
   readonly #auditRoot: Uint8Array;
   readonly #chainRoot: Uint8Array;
   readonly #fingerprintKey: Uint8Array;
+  readonly #sessionKeys = new Map<string, Uint8Array>();
 
   constructor(masterKey: Uint8Array) {
     if (masterKey.byteLength < 32) throw new RangeError('the master key must have at least 32 bytes');
@@ -61,7 +65,9 @@ export class Vault {
 
   /** Key of the hashes of one session's audit chain: a chain copied from another session does not verify. */
   chainKey(pk: string): Uint8Array {
-    return new Uint8Array(hkdfSync('sha256', this.#chainRoot, pk, 'context-bridge/chain-session', 32));
+    return this.#derived(`chain ${pk}`, () =>
+      hkdfSync('sha256', this.#chainRoot, pk, 'context-bridge/chain-session', 32),
+    );
   }
 
   /** A fresh salt for {@link auditKey}: whoever deletes it makes a session's audit payloads unreadable for good. */
@@ -71,7 +77,18 @@ export class Vault {
 
   /** The key under which one session's audit payloads are sealed. */
   auditKey(salt: Uint8Array): Uint8Array {
-    return new Uint8Array(hkdfSync('sha256', this.#auditRoot, salt, 'context-bridge/audit-session', 32));
+    const name = `audit ${Buffer.from(salt.buffer, salt.byteOffset, salt.byteLength).toString('base64')}`;
+    return this.#derived(name, () => hkdfSync('sha256', this.#auditRoot, salt, 'context-bridge/audit-session', 32));
+  }
+
+  /** Keys of the sessions in work are derived once, when there is time for it. */
+  #derived(name: string, derive: () => ArrayBuffer): Uint8Array {
+    const known = this.#sessionKeys.get(name);
+    if (known !== undefined) return known;
+    const key = new Uint8Array(derive());
+    if (this.#sessionKeys.size >= SESSION_KEYS_MAX) this.#sessionKeys.clear();
+    this.#sessionKeys.set(name, key);
+    return key;
   }
 
   /** Compresses and encrypts (AES-256-GCM). `context` is authenticated: what was sealed for one place opens in no other. */

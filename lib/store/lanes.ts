@@ -351,7 +351,10 @@ export class Lanes {
   }
 
   async archive(lane: Lane): Promise<void> {
-    const { pk, outbox } = asStored(lane).item;
+    const { pk, outbox, auditSalt } = asStored(lane).item;
+    // The settle will need these; now, while the upstream works, there is time to derive them.
+    this.#vault.auditKey(auditSalt);
+    this.#vault.chainKey(pk);
     const format = LANE_FORMAT;
     const items = [
       ...outbox.audit.map((entry) => ({
