@@ -58,12 +58,10 @@ const TOO_LATE_MS = 100;
  */
 export async function runOperation(deps: LaneDeps, command: LaneCommand): Promise<LaneAnswer> {
   const { store, clock } = deps;
-  const { sessionId, operation, deadlineMs } = command;
+  const { sessionId, operation, deadlineMs, permit } = command;
   const lease = newLease(deps, deadlineMs);
-  const permit = command.permit;
-  const committing = store.commit({ sessionId, operation, lease, dueAtMs: lease.untilMs });
   const giveBack = () => permit.then((answer) => (answer.granted ? answer.permit.release() : undefined));
-
+  const committing = store.commit({ sessionId, operation, lease, dueAtMs: lease.untilMs });
   const committed = await committing.catch(async (error: unknown) => {
     await giveBack();
     throw error;
