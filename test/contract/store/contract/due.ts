@@ -46,7 +46,6 @@ export function dueContract(store: StoreUnderTest): void {
       for (const shard of shards) {
         const times = shard.map((sessionId) => dueAt.get(sessionId) ?? 0);
         expect(times).toEqual(times.toSorted((a, b) => a - b));
-        expect(shard.length).toBeGreaterThan(0);
       }
     });
 
