@@ -5,6 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import standaloneCode from 'ajv/dist/standalone/index.js';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
+import { isJsonObject, type JsonValue } from '../lib/context/json.ts';
 import { compileSchema } from '../lib/context/schemaCompiler.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -27,16 +28,37 @@ export const eventStreamSerdeProvider = () => { throw new Error('left out of thi
   '@aws-sdk/endpoint-cache': 'export class EndpointCache {}',
 };
 
-/** Every schema of zod can turn itself into JSON Schema (15 KiB). Ours only parse. */
-const ZOD_TO_JSON_SCHEMA = /[\\/]zod[\\/]v4[\\/]core[\\/](?:to-json-schema|json-schema-processors)\.js$/;
-
 /** Ajv compiles the tenant's schema here rather than at every cold start, and stays out of the bundle itself (130 KiB). */
 const TENANT_SCHEMA = /[\\/]lib[\\/]platform[\\/]tenantSchema\.ts$/;
 
 /** The SDK's clients import their whole package.json for one member of it. */
 const AWS_PACKAGE_JSON = /[\\/]@aws-sdk[\\/][^\\/]+[\\/]package\.json$/;
 
-const diet: Plugin = {
+/** The context schema cannot be used. Its message is one sentence for people: it names the file, and the place in it if there is one. */
+export class SchemaFileError extends Error {
+  override readonly name = 'SchemaFileError';
+}
+
+/**
+ * What stands in for `lib/platform/tenantSchema.ts`: the schema of that file as Ajv has compiled it, and as it is for its rules.
+ * @throws {SchemaFileError}
+ */
+async function tenantSchemaModule(file: string): Promise<string> {
+  try {
+    const schema: JsonValue = JSON.parse(await readFile(file, 'utf8'));
+    if (!isJsonObject(schema)) throw new Error('it is no object');
+    const { ajv, validate } = compileSchema(schema);
+    // As text: in an object literal, a member `__proto__` would be another thing than in JSON.
+    return `import { contextSchemaOf } from '../context/schema.ts';
+${standaloneCode.default(ajv, validate)}
+export const tenantSchema = contextSchemaOf(validate, JSON.parse(${JSON.stringify(JSON.stringify(schema))}));`;
+  } catch (error) {
+    const problem = error instanceof Error ? error.message : String(error);
+    throw new SchemaFileError(`The context schema ${file} cannot be used: ${problem}.`);
+  }
+}
+
+const dietWith = (tenantSchema: string): Plugin => ({
   name: 'diet',
   setup({ onResolve, onLoad }) {
     const names = Object.keys(STAND_INS).map((name) => name.replaceAll('/', '\\/'));
@@ -49,28 +71,13 @@ const diet: Plugin = {
       contents: STAND_INS[path] ?? '',
       resolveDir: pluginData,
     }));
-    onLoad({ filter: ZOD_TO_JSON_SCHEMA }, async ({ path }) => {
-      const source = await readFile(path, 'utf8');
-      const names = [...source.matchAll(/^export (?:const|function) (\w+)/gm)].map(([, name]) => `${name} = absent`);
-      return {
-        contents: `const absent = () => () => { throw new Error('left out of this bundle'); };\nexport const ${names.join(', ')};`,
-      };
-    });
-    onLoad({ filter: TENANT_SCHEMA }, async ({ path }) => {
-      const { ajv, validate } = compileSchema(JSON.parse(await readFile(SCHEMA_FILE, 'utf8')));
-      return {
-        contents: `import { contextSchemaOf } from '../context/schema.ts';
-${standaloneCode.default(ajv, validate)}
-export const tenantSchema = contextSchemaOf(validate);`,
-        resolveDir: dirname(path),
-      };
-    });
+    onLoad({ filter: TENANT_SCHEMA }, ({ path }) => ({ contents: tenantSchema, resolveDir: dirname(path) }));
     onLoad({ filter: AWS_PACKAGE_JSON }, async ({ path }) => {
       const { version } = JSON.parse(await readFile(path, 'utf8'));
       return { contents: JSON.stringify({ version }), loader: 'json' };
     });
   },
-};
+});
 
 /** One function, built in memory. */
 export interface FunctionBundle {
@@ -100,13 +107,15 @@ export interface BundleEntryOptions {
   readonly root?: string;
   /** False leaves everything in that the entry imports. */
   readonly isOnDiet?: boolean;
+  /** The context schema that it gets. */
+  readonly schemaFile?: string;
 }
 
 /** Bundles any file as functions are bundled; `name` becomes the bundle's. */
 export async function bundleEntry(
   name: string,
   entryPoint: string,
-  { root = ROOT, isOnDiet = true }: BundleEntryOptions = {},
+  { root = ROOT, isOnDiet = true, schemaFile = SCHEMA_FILE }: BundleEntryOptions = {},
 ): Promise<FunctionBundle> {
   const options = {
     absWorkingDir: root,
@@ -125,7 +134,7 @@ export async function bundleEntry(
     metafile: true,
     write: false,
     logLevel: 'warning',
-    plugins: isOnDiet ? [diet] : [],
+    plugins: isOnDiet ? [dietWith(await tenantSchemaModule(schemaFile))] : [],
   } as const satisfies BuildOptions;
 
   let result = await build(options);
@@ -204,7 +213,13 @@ export function sizeTable(bundles: readonly FunctionBundle[]): string {
 }
 
 if (import.meta.main) {
-  const bundles = await bundleAll();
-  await writeBundles(bundles);
-  console.log(sizeTable(bundles));
+  try {
+    const bundles = await bundleAll();
+    await writeBundles(bundles);
+    console.log(sizeTable(bundles));
+  } catch (error) {
+    if (!(error instanceof SchemaFileError)) throw error;
+    console.error(error.message);
+    process.exitCode = 1;
+  }
 }

@@ -1,10 +1,11 @@
 import type { ErrorObject } from 'ajv';
-import type { JsonValue } from './json.ts';
+import type { JsonObject, JsonValue } from './json.ts';
 import { pointerOf } from './pointer.ts';
+import { type SchemaRules, schemaRulesOf } from './schemaRules.ts';
 import type { Violation } from './violation.ts';
 
-/** The tenant's context schema, compiled. */
-export interface ContextSchema {
+/** The tenant's context schema: what it forbids, and what it says about each path (SPEC 5). */
+export interface ContextSchema extends SchemaRules {
   /** Every violation of a context, with its JSON Pointer; none when it is valid. The context is not changed. */
   violations(context: JsonValue): Violation[];
 }
@@ -15,9 +16,10 @@ export interface CompiledValidator {
   errors?: readonly ErrorObject[] | null;
 }
 
-/** Turns Ajv's answers into violations. */
-export function contextSchemaOf(validate: CompiledValidator): ContextSchema {
+/** A schema with what Ajv has made of it. */
+export function contextSchemaOf(validate: CompiledValidator, schema: JsonObject): ContextSchema {
   return {
+    ...schemaRulesOf(schema),
     violations: (context) => (validate(context) ? [] : (validate.errors ?? []).map(toViolation)),
   };
 }

@@ -2,20 +2,38 @@ import { Ajv } from 'ajv';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import type { JsonObject } from './json.ts';
+import { schemaRulesOf } from './schemaRules.ts';
 
 /** Annotations that steer the bridge (SPEC 5); to validation they say nothing. */
 const ANNOTATIONS = ['x-ttlSeconds', 'x-priority', 'x-pinned', 'x-pii', 'x-conflict'];
 const DRAFT_07 = /^http:\/\/json-schema\.org\/draft-07\/schema#?$/;
+const DRAFT_2020_12 = /^https:\/\/json-schema\.org\/draft\/2020-12\/schema#?$/;
 
 /**
  * The validator for a JSON Schema of draft 2020-12 (or draft-07, where `$schema` says so), with the Ajv instance it came from:
  * the build writes it out as code, because Ajv itself is a quarter of a bundle and compiles at every cold start.
- * @throws {Error} of Ajv when the schema itself is invalid.
+ * @throws {Error} when the schema itself is invalid: its message begins with the JSON Pointer of what is wrong, where that is known.
  */
 export function compileSchema(schema: JsonObject) {
   const options = { allErrors: true, strict: false, code: { source: true, esm: true } } as const;
-  const ajv = DRAFT_07.test(String(schema['$schema'])) ? new Ajv(options) : new Ajv2020(options);
+  const ajv = isDraft07(schema['$schema']) ? new Ajv(options) : new Ajv2020(options);
   addFormats.default(ajv);
   for (const annotation of ANNOTATIONS) ajv.addKeyword(annotation);
+  if (!ajv.validateSchema(schema)) {
+    // The first says what is wrong; the others say so again in the words of the schemas of schemas.
+    const [error] = ajv.errors ?? [];
+    throw new Error(`${error?.instancePath} ${error?.message}`.trim());
+  }
+  // What the rules cannot go by is to stop the build as well. They come first: they can say where a reference leads nowhere.
+  schemaRulesOf(schema);
   return { ajv, validate: ajv.compile(schema) };
+}
+
+function isDraft07(named: JsonObject[string] | undefined): boolean {
+  if (named === undefined) return false;
+  const text = typeof named === 'string' ? named : '';
+  if (!DRAFT_07.test(text) && !DRAFT_2020_12.test(text)) {
+    throw new Error('/$schema names another draft than 2020-12 and draft-07');
+  }
+  return DRAFT_07.test(text);
 }

@@ -142,6 +142,23 @@ function numberProblem(text: string): { code: string; message: string } | undefi
   };
 }
 
+/** What most texts do not have: a number of many digits, or one with an exponent. In a string it may be, too. */
+const PERHAPS_INEXACT = /\d{16}|\d[eE]/;
+
+/**
+ * True where `JSON.parse` would change a number of this JSON text: an integer that no double is, or one too large to be finite.
+ * Who writes back what was read must know.
+ */
+export function holdsInexactNumber(text: string): boolean {
+  if (!PERHAPS_INEXACT.test(text)) return false;
+  for (const [token] of text.matchAll(TOKEN)) {
+    const value = /^[-\d]/.test(token) ? Number(token) : 0;
+    if (!Number.isFinite(value)) return true;
+    if (Math.abs(value) >= TWO_TO_53 && /^-?\d+$/.test(token) && BigInt(token) !== BigInt(value)) return true;
+  }
+  return false;
+}
+
 /** True for names that could reach an object's prototype. */
 export function isPrototypeName(name: string): boolean {
   return PROTOTYPE_NAMES.has(name);

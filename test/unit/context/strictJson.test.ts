@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseStrictJson } from '../../../lib/context/strictJson.ts';
+import { holdsInexactNumber, parseStrictJson } from '../../../lib/context/strictJson.ts';
 
 const parse = (text: string, maxDepth = 35) => parseStrictJson(text, { maxDepth });
 /** What was found where, as `code pointer`. */
@@ -257,5 +257,29 @@ describe('Hostile bodies of 2 MB', () => {
     // What it says must be fit for an answer. The test's own timeout catches anything quadratic, which takes minutes here.
     if ('violations' in parsed) expect(JSON.stringify(parsed.violations).length).toBeLessThan(8_000_000);
     expect(parsed.kind).toBeDefined();
+  });
+});
+
+describe('holdsInexactNumber', () => {
+  it.each(['9007199254740993', '-9007199254740993', '[1,{"a":12345678901234567890}]', '1e400', '[-1e999]'])(
+    '%s would not come back as it was',
+    (text) => {
+      expect(holdsInexactNumber(text)).toBe(true);
+    },
+  );
+
+  it.each([
+    '9007199254740992',
+    '9007199254740994',
+    '1e21',
+    '0.1234567890123456789',
+    '"9007199254740993"',
+    '{"1e400":1}',
+  ])('%s does', (text) => {
+    expect(holdsInexactNumber(text)).toBe(false);
+  });
+
+  it('property: what JavaScript has printed comes back', () => {
+    fc.assert(fc.property(harmless, (value) => !holdsInexactNumber(JSON.stringify(value))));
   });
 });
