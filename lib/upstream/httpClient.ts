@@ -1,4 +1,5 @@
 import type { JsonValue } from '../context/json.ts';
+import { holdsInexactNumber } from '../context/strictJson.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Concurrency } from './concurrency.ts';
 
@@ -33,12 +34,18 @@ export interface HttpRequest {
   readonly correlationId: string;
   /** The JSON text to send, byte for byte. */
   readonly body?: string;
+  /** `If-Match`, byte for byte as an answer's `ETag` had it. */
+  readonly ifMatch?: string;
   /** Epoch milliseconds at which the request is given up, answered or not. */
   readonly deadlineMs: number;
+  /** Epoch milliseconds from which on the request must not leave any more. Absent = the deadline. */
+  readonly sendByMs?: number;
 }
 
-/** The body as strict JSON, or the fact that it is none (HTML, cut off, not UTF-8, too large, empty). */
-export type Body = { readonly json: JsonValue } | 'unparsable';
+/** The body as strict JSON, or the fact that there is none, or that it is none (HTML, cut off, not UTF-8, too large). */
+export type Body =
+  /** Not `exact` where the text holds a number that JavaScript cannot: it must not be written back. */
+  { readonly json: JsonValue; readonly isExact: boolean } | 'empty' | 'unparsable';
 
 export interface HttpAnswer {
   readonly kind: 'answer';
@@ -94,10 +101,11 @@ export class HttpClient {
    */
   async send(request: HttpRequest, admit: () => Promise<boolean> = async () => true): Promise<HttpOutcome> {
     const { clock, concurrency } = this.#options;
-    const place = await concurrency.enter(request.deadlineMs);
+    const sendByMs = latestStartMs(request);
+    const place = await concurrency.enter(sendByMs);
     if (place === undefined) return { kind: 'not-sent' };
     try {
-      if (!(await admit()) || clock.now() >= request.deadlineMs) return { kind: 'not-sent' };
+      if (!(await admit()) || clock.now() >= sendByMs) return { kind: 'not-sent' };
       return await this.#exchange(request);
     } finally {
       place.leave();
@@ -126,12 +134,18 @@ export class HttpClient {
   }
 }
 
+/** Epoch milliseconds from which on nothing of the request leaves any more. */
+export function latestStartMs({ deadlineMs, sendByMs = deadlineMs }: HttpRequest): number {
+  return Math.min(deadlineMs, sendByMs);
+}
+
 function requestInit(request: HttpRequest): RequestInit {
   const headers: Record<string, string> = {
     authorization: `Bearer ${request.accessToken}`,
     accept: 'application/json',
     'content-type': 'application/json',
     'x-correlation-id': request.correlationId,
+    ...(request.ifMatch !== undefined && { 'if-match': request.ifMatch }),
   };
   const init: RequestInit = { method: request.method, headers, redirect: 'manual' };
   if (request.body !== undefined) init.body = request.body;
@@ -204,9 +218,10 @@ export async function readText(response: Response): Promise<string | undefined> 
 
 function parseJson(text: string | undefined): Body {
   if (text === undefined) return 'unparsable';
+  if (text === '') return 'empty';
   try {
     const json: JsonValue = JSON.parse(text);
-    return { json };
+    return { json, isExact: !holdsInexactNumber(text) };
   } catch {
     return 'unparsable';
   }

@@ -3,7 +3,14 @@ import type { Clock } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';
 import { backoffMs } from './backoff.ts';
 import type { Governor } from './governor.ts';
-import { type HttpAnswer, type HttpClient, type HttpOutcome, type HttpRequest, isDeadSocket } from './httpClient.ts';
+import {
+  type HttpAnswer,
+  type HttpClient,
+  type HttpOutcome,
+  type HttpRequest,
+  isDeadSocket,
+  latestStartMs,
+} from './httpClient.ts';
 import { retryAfterMs } from './retryAfter.ts';
 
 /** Tries of one request (SPEC 3 "Retry"). */
@@ -20,10 +27,10 @@ export interface RetryOptions {
 
 export interface RetryCall {
   readonly priority: Priority;
-  /** Epoch milliseconds after which no try is begun; the request's own deadline where that is earlier. */
-  readonly sendByMs?: number;
   /** Used for the first try, if it is still good by then. */
   readonly firstPermit?: Promise<PermitAnswer>;
+  /** Called as a try leaves, with permit and place in hand. Must not throw. */
+  readonly onLeaving?: () => void;
 }
 
 export type RetryOutcome = {
@@ -40,6 +47,8 @@ export type RetryOutcome = {
       readonly reason: UnavailableReason;
       readonly retryAtMs?: number;
       readonly status?: number;
+      /** True when it was time that ran out, and not the tries. */
+      readonly triesLeft: boolean;
     }
 );
 
@@ -61,16 +70,16 @@ export async function sendWithRetry(
   call: RetryCall,
 ): Promise<RetryOutcome> {
   const { clock, random, governor } = options;
-  const sendByMs = Math.min(request.deadlineMs, call.sendByMs ?? request.deadlineMs);
+  const sendByMs = latestStartMs(request);
   let last: Failure | undefined;
   let maybeApplied = false;
   let throttledTries = 0;
   for (let attempts = 1; ; attempts += 1) {
-    const admission = new Admission(options, sendByMs, call.priority);
+    const admission = new Admission(options, sendByMs, call);
     const outcome = await admission.send(request, attempts === 1 ? call.firstPermit : undefined);
     if (outcome.kind === 'not-sent') {
-      const why = admission.whyNot(last);
-      return { kind: 'unavailable', attempts: attempts - 1, maybeApplied, throttled: throttledTries, ...why };
+      const counts = { attempts: attempts - 1, maybeApplied, throttled: throttledTries };
+      return { kind: 'unavailable', ...counts, triesLeft: true, ...admission.whyNot(last) };
     }
     const verdict = judge(outcome, clock.now());
     if (verdict.kind === 'answer') {
@@ -85,7 +94,8 @@ export async function sendWithRetry(
     const nowMs = clock.now();
     const nextAtMs = Math.max(nowMs + pauseMs, verdict.retryAtMs ?? 0);
     if (attempts >= MAX_TRIES || nextAtMs >= sendByMs) {
-      const ended = { attempts, ...verdict, kind: 'unavailable', maybeApplied, throttled: throttledTries } as const;
+      const counts = { attempts, maybeApplied, throttled: throttledTries };
+      const ended = { ...verdict, kind: 'unavailable', ...counts, triesLeft: attempts < MAX_TRIES } as const;
       if (!throttled || verdict.retryAtMs !== undefined) return ended;
       await governor.pause(nowMs + DEFAULT_PAUSE_MS);
       return { ...ended, retryAtMs: nowMs + DEFAULT_PAUSE_MS };
@@ -122,13 +132,13 @@ function judge(outcome: Exclude<HttpOutcome, { kind: 'not-sent' }>, nowMs: numbe
 class Admission {
   readonly #options: RetryOptions;
   readonly #sendByMs: number;
-  readonly #priority: Priority;
+  readonly #call: RetryCall;
   #permit: PermitAnswer | undefined;
 
-  constructor(options: RetryOptions, sendByMs: number, priority: Priority) {
+  constructor(options: RetryOptions, sendByMs: number, call: RetryCall) {
     this.#options = options;
     this.#sendByMs = sendByMs;
-    this.#priority = priority;
+    this.#call = call;
   }
 
   async send(request: HttpRequest, permitAhead: Promise<PermitAnswer> | undefined): Promise<HttpOutcome> {
@@ -136,9 +146,12 @@ class Admission {
     const hopeless = this.#permit?.granted === false && this.#permit.retryAtMs > this.#sendByMs;
     const mayLeave = !hopeless && (await this.#hasGoodPermit());
     // Asked again when a place is free: a permit that has aged in the queue would be used in another minute than it was counted in.
-    const outcome: HttpOutcome = mayLeave
-      ? await this.#options.client.send(request, () => this.#hasGoodPermit())
-      : { kind: 'not-sent' };
+    const admit = async () => {
+      const admitted = await this.#hasGoodPermit();
+      if (admitted) this.#call.onLeaving?.();
+      return admitted;
+    };
+    const outcome: HttpOutcome = mayLeave ? await this.#options.client.send(request, admit) : { kind: 'not-sent' };
     if (outcome.kind === 'not-sent' && this.#permit?.granted) await this.#permit.permit.release();
     return outcome;
   }
@@ -162,7 +175,7 @@ class Admission {
       if (clock.now() < usableUntilMs && clock.now() >= governor.pausedUntilMs) return true;
       await this.#permit.permit.release();
     }
-    this.#permit = await governor.acquire({ deadlineMs: this.#sendByMs, priority: this.#priority });
+    this.#permit = await governor.acquire({ deadlineMs: this.#sendByMs, priority: this.#call.priority });
     return this.#permit.granted;
   }
 }

@@ -13,12 +13,18 @@ afterEach(() => server.close());
 
 const SYNC = '/api/v1/sessions/s1/context';
 
-function call(surface: SessionSurface, method: string, path: string, body?: unknown) {
+function call(
+  surface: SessionSurface,
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+) {
   const token = server.tenant.tokens.issue(SURFACE_SCOPES[surface], 900);
   return fetch(server.url + path, {
     method,
     redirect: 'manual',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', ...headers },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
 }
@@ -85,6 +91,22 @@ describe('Simulated tenant over HTTP', () => {
       () => false,
     );
     expect(isContext).toBe(false);
+  });
+
+  it.each([
+    ['strong', '"1"', '"2"'],
+    ['weak', 'W/"1"', 'W/"2"'],
+    ['none', null, null],
+  ])('labels whole contexts with ETags that are %s', async (syncEtags, before, after) => {
+    await admin('PATCH', 'settings', { syncEtags });
+    const read = await call('sync', 'GET', SYNC);
+    const write = await call('sync', 'PUT', SYNC, { a: 1 }, before === null ? {} : { 'if-match': before });
+    const stale = await call('sync', 'PUT', SYNC, { a: 2 }, { 'if-match': '"1"' });
+    expect([read, write, stale].map(({ status, headers }) => [status, headers.get('etag')])).toEqual([
+      [200, before],
+      [200, after],
+      [412, after],
+    ]);
   });
 
   it('sends a redirect', async () => {

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { ETAG_KINDS } from './etag.ts';
 
 const wholeNumber = z.int().nonnegative();
 
@@ -25,6 +26,8 @@ const settingsSchema = z.strictObject({
   includeTypes: z.boolean(),
   /** Status of the dialog surface for a stale `If-Match`. Tenants are seen to answer either (SPEC 3). */
   dialogMismatchStatus: z.union([z.literal(409), z.literal(412)]),
+  /** Which ETags the sync surface hands out. */
+  syncEtags: z.enum(ETAG_KINDS),
   /** Largest bodies in bytes. */
   injectMaxBytes: z.int().positive(),
   dialogMaxBytes: z.int().positive(),
@@ -46,6 +49,7 @@ export const settingsPatchSchema = z.strictObject({
   pagination: z.exactOptional(settingsSchema.shape.pagination),
   includeTypes: z.exactOptional(settingsSchema.shape.includeTypes),
   dialogMismatchStatus: z.exactOptional(settingsSchema.shape.dialogMismatchStatus),
+  syncEtags: z.exactOptional(settingsSchema.shape.syncEtags),
   injectMaxBytes: z.exactOptional(settingsSchema.shape.injectMaxBytes),
   dialogMaxBytes: z.exactOptional(settingsSchema.shape.dialogMaxBytes),
   contextMaxBytes: z.exactOptional(settingsSchema.shape.contextMaxBytes),
@@ -65,6 +69,7 @@ const DEFAULT_SETTINGS: Settings = {
   pagination: 'page',
   includeTypes: false,
   dialogMismatchStatus: 412,
+  syncEtags: 'strong',
   injectMaxBytes: 262_144,
   dialogMaxBytes: 524_288,
   contextMaxBytes: 2_097_152,

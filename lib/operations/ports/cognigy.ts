@@ -49,7 +49,33 @@ export interface InjectRequest {
   readonly sessionId: string;
   /** Absolute values, so that sending them again is harmless. */
   readonly variables: readonly Variable[];
+  /** Variables that were injected once and that the bot is to forget. The dialect decides how; sending it again is harmless. */
+  readonly expired?: readonly ExpiredVariable[];
 }
+
+/** A variable whose time is over. */
+export type ExpiredVariable = Pick<Variable, 'key' | 'scope'> & { readonly expiresAtMs: number };
+
+export interface ContextRequest {
+  /** The session's raw id, as the upstream knows it. */
+  readonly sessionId: string;
+  /**
+   * Told what the bot has now (`undefined` where the dialect cannot read), says what it is to have. Asked again whenever the bot
+   * turned out to have changed, or what it said has become too old to send: it must not assume to be asked once.
+   */
+  readonly merge: (theirs: JsonObject | undefined) => Promise<ContextDecision>;
+}
+
+export type ContextDecision =
+  | {
+      readonly kind: 'put';
+      /** The whole context as it is to be. */
+      readonly context: JsonObject;
+      /** Epoch milliseconds after which this must not leave any more: something in it expires then. Absent = never. */
+      readonly sendByMs?: number;
+    }
+  /** There is nothing to send: the bot has it already, or nobody may have it. */
+  | { readonly kind: 'leave' };
 
 /** Why the upstream could not take a request now. The operation stays pending. */
 export type UnavailableReason = 'throttled' | 'down' | 'timeout' | 'deadline' | 'budget';
@@ -74,7 +100,9 @@ interface Sent {
   readonly upstreamStatus?: number;
 }
 
-export type InjectResult =
+/** How a write to the bot ended. */
+export type WriteResult =
+  /** The upstream's answer, where it says anything that concerns the client. */
   | (Sent & { readonly kind: 'confirmed'; readonly result: JsonObject })
   | (Sent & {
       readonly kind: 'unavailable';
@@ -90,9 +118,14 @@ export type InjectResult =
 export interface CognigyPort {
   readonly capabilities: CognigyCapabilities;
   /** Bytes of the request body that {@link inject} would send, exactly. */
-  injectBytes(variables: readonly Variable[]): number;
+  injectBytes(variables: readonly Variable[], expired?: readonly ExpiredVariable[]): number;
   /** Puts variables into the live session: one request unless the upstream asks for more (409, 401, 5xx). Never throws for an upstream's answer. */
-  inject(request: InjectRequest, call: UpstreamCall): Promise<InjectResult>;
+  inject(request: InjectRequest, call: UpstreamCall): Promise<WriteResult>;
+  /**
+   * Reads the bot's whole context, merges, and writes it back; reads and merges again, a bounded number of times, when the bot
+   * has changed it meanwhile. `confirmed` also where there was nothing to send. Never throws for an upstream's answer.
+   */
+  replaceContext(request: ContextRequest, call: UpstreamCall): Promise<WriteResult>;
   /**
    * Asks for a token and a permit ahead of the request, so that both overlap with the commit. Never rejects.
    *
@@ -103,6 +136,8 @@ export interface CognigyPort {
   prepare(call: {
     readonly deadlineMs: number;
     readonly mayWait: boolean;
+    /** Which token will be wanted first; `inject` unless told otherwise. */
+    readonly surface?: 'inject' | 'context';
     readonly priority?: Priority;
   }): Promise<PermitAnswer>;
 }

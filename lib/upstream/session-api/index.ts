@@ -7,8 +7,9 @@ import { type Fetch, HttpClient, type HttpObservation } from '../httpClient.ts';
 import { type ClientCredentials, requestToken, type TokenOutcome } from '../oauth.ts';
 import type { TokenStore } from '../ports.ts';
 import { TokenSource } from '../tokens.ts';
+import { replaceContext } from './context.ts';
 import { inject, injectBytes } from './inject.ts';
-import { SURFACES, type SurfaceName } from './surfaces.ts';
+import { SURFACES, type SurfaceName, type SurfaceOptions } from './surfaces.ts';
 
 /** Largest inject request (bytes, SPEC 4). */
 const INJECT_MAX_BYTES = 262_144;
@@ -72,7 +73,7 @@ export function createSessionApi(options: SessionApiOptions): CognigyPort {
     return outcome;
   };
 
-  const optionsOf = (surface: SurfaceName) => ({
+  const optionsOf = (surface: SurfaceName): SurfaceOptions => ({
     baseUrl,
     governor,
     clock,
@@ -94,20 +95,23 @@ export function createSessionApi(options: SessionApiOptions): CognigyPort {
     }),
   });
   const injecting = optionsOf('inject');
+  const syncing = optionsOf('sync');
 
   return {
     capabilities: {
       canRead: true,
-      hasVersion: false,
+      // The sync surface has ETags; inject merges on its side and does without.
+      hasVersion: true,
       mergesServerSide: true,
       canUnset: false,
       injectMaxBytes: INJECT_MAX_BYTES,
     },
     injectBytes,
     inject: (request, call) => inject(injecting, request, call),
-    prepare: async ({ deadlineMs, mayWait, priority = 'interactive' }) => {
+    replaceContext: (request, call) => replaceContext(syncing, request, call),
+    prepare: async ({ deadlineMs, mayWait, surface = 'inject', priority = 'interactive' }) => {
       // Not waited for: the token is there, or under way, when the request wants it; the permit must not age meanwhile.
-      void injecting.tokens.get(deadlineMs);
+      void (surface === 'context' ? syncing : injecting).tokens.get(deadlineMs);
       const latestMs = mayWait ? deadlineMs : Math.min(deadlineMs, clock.now());
       return governor.acquire({ deadlineMs: latestMs, priority });
     },

@@ -1,32 +1,32 @@
-import { canonicalJson } from '../../context/canonicalJson.ts';
 import { isJsonObject, type JsonObject } from '../../context/json.ts';
+import { jsonEquals } from '../../context/jsonEquals.ts';
 import { pointerOf } from '../../context/pointer.ts';
 import type { Variable } from '../../context/variables.ts';
-import type { InjectRequest, InjectResult, UpstreamCall } from '../../operations/ports/cognigy.ts';
-import { type Answered, AuthorizedCall, type AuthorizedCallOptions } from '../authorizedCall.ts';
-import { backoffMs } from '../backoff.ts';
+import type { ExpiredVariable, InjectRequest, UpstreamCall, WriteResult } from '../../operations/ports/cognigy.ts';
+import { type Answered, AuthorizedCall } from '../authorizedCall.ts';
 import { type HttpAnswer, pathSegment } from '../httpClient.ts';
-
-/** How often a 409 is answered by reading and putting again (SPEC 3 "inject, after 409"). */
-const MAX_ROUNDS = 3;
-
-export interface InjectOptions extends AuthorizedCallOptions {
-  /** Without a slash at its end. */
-  readonly baseUrl: string;
-}
+import { MAX_ROUNDS, pauseAfterConflict } from './conflict.ts';
+import type { SurfaceOptions } from './surfaces.ts';
 
 /**
  * The body of an inject request, byte for byte (SPEC 3).
+ *
+ * This dialect has no request that removes a variable (`canUnset` is false). The bot forgets one that is `null` and whose expiry
+ * has passed, so what has expired goes the same way, behind the variables; the rest of the session stays as it is.
  *
  * @example
  * injectBody([{ key: 'tier', value: 'gold', scope: 'user' }]);
  * // {"variables":[{"key":"tier","value":"gold","scope":"user","expiresAt":null}],"mergeStrategy":"atomic_put"}
  */
-export function injectBody(variables: readonly Variable[]): string {
-  return JSON.stringify({ variables: variables.map(wireVariable), mergeStrategy: 'atomic_put' });
+export function injectBody(variables: readonly Variable[], expired: readonly ExpiredVariable[] = []): string {
+  return JSON.stringify({ variables: wireVariables(variables, expired), mergeStrategy: 'atomic_put' });
 }
 
 const EMPTY_BODY_BYTES = Buffer.byteLength(injectBody([]), 'utf8');
+
+function wireVariables(variables: readonly Variable[], expired: readonly ExpiredVariable[]) {
+  return [...variables, ...expired.map((variable) => ({ ...variable, value: null }))].map(wireVariable);
+}
 
 function wireVariable({ key, value, scope, expiresAtMs }: Variable) {
   return { key, value, scope, expiresAt: expiresAtMs === undefined ? null : new Date(expiresAtMs).toISOString() };
@@ -35,9 +35,9 @@ function wireVariable({ key, value, scope, expiresAtMs }: Variable) {
 /**
  * UTF-8 bytes of {@link injectBody}, without making it: a body at the limit is a string of 256 KB that would only be counted.
  */
-export function injectBytes(variables: readonly Variable[]): number {
-  const each = variables.map((variable) => Buffer.byteLength(JSON.stringify(wireVariable(variable)), 'utf8'));
-  const commas = Math.max(0, variables.length - 1);
+export function injectBytes(variables: readonly Variable[], expired: readonly ExpiredVariable[] = []): number {
+  const each = wireVariables(variables, expired).map((variable) => Buffer.byteLength(JSON.stringify(variable), 'utf8'));
+  const commas = Math.max(0, each.length - 1);
   return EMPTY_BODY_BYTES + commas + each.reduce((sum, bytes) => sum + bytes, 0);
 }
 
@@ -55,13 +55,13 @@ export function injectBytes(variables: readonly Variable[]): number {
  * expiries, which the read does not show, and could undo a change of the bot's own (SCENARIOS 21).
  */
 export async function inject(
-  options: InjectOptions,
+  options: SurfaceOptions,
   request: InjectRequest,
   upstreamCall: UpstreamCall,
-): Promise<InjectResult> {
-  const { variables, sessionId } = request;
+): Promise<WriteResult> {
+  const { variables, expired, sessionId } = request;
   const url = `${options.baseUrl}/api/v2/sessions/${pathSegment(sessionId)}/context`;
-  const body = injectBody(variables);
+  const body = injectBody(variables, expired);
   const call = new AuthorizedCall(options, upstreamCall);
   let differing: readonly string[] = [];
   for (let round = 0; ; round += 1) {
@@ -75,14 +75,13 @@ export async function inject(
     const current = variablesOf(read.answer);
     if (current === undefined) return call.refusedBy(read.answer);
     differing = pathsThatDiffer(variables, current);
-    // Two writers that conflict in step would go on doing so.
-    if (round > 0) await options.clock.sleep(backoffMs(round - 1, options.random.next()));
+    await pauseAfterConflict(options, round);
   }
 }
 
-function confirm(call: AuthorizedCall, answer: HttpAnswer, sessionId: string): InjectResult {
+function confirm(call: AuthorizedCall, answer: HttpAnswer, sessionId: string): WriteResult {
   const { body } = answer;
-  if (variablesOf(answer) === undefined || body === 'unparsable' || !isJsonObject(body.json)) {
+  if (variablesOf(answer) === undefined || typeof body === 'string' || !isJsonObject(body.json)) {
     return call.refusedBy(answer);
   }
   // An answer about another session says nothing about this one (SCENARIOS 22).
@@ -93,17 +92,16 @@ function confirm(call: AuthorizedCall, answer: HttpAnswer, sessionId: string): I
 
 /** `variables` of a proper answer; undefined when this is none: another status, HTML, cut off, another shape (SCENARIOS 22). */
 function variablesOf({ status, body }: HttpAnswer): JsonObject | undefined {
-  if ((status !== 200 && status !== 201) || body === 'unparsable' || !isJsonObject(body.json)) return undefined;
+  if ((status !== 200 && status !== 201) || typeof body === 'string' || !isJsonObject(body.json)) return undefined;
   const { variables } = body.json;
   return isJsonObject(variables) ? variables : undefined;
 }
 
 /** JSON Pointers of our variables that the upstream holds otherwise; all of them when it claims to agree and refuses all the same. */
 function pathsThatDiffer(variables: readonly Variable[], current: JsonObject): readonly string[] {
-  const differing = variables.filter(({ key, value }) => {
-    const theirs = Object.hasOwn(current, key) ? current[key] : undefined;
-    return theirs === undefined || canonicalJson(theirs) !== canonicalJson(value);
-  });
+  const differing = variables.filter(
+    ({ key, value }) => !jsonEquals(value, Object.hasOwn(current, key) ? current[key] : undefined),
+  );
   const named = differing.length > 0 ? differing : variables;
   return [...new Set(named.map(({ key }) => pointerOf([key])))];
 }

@@ -1,4 +1,11 @@
+import type { AuthorizedCallOptions } from '../authorizedCall.ts';
 import type { TokenSurface } from '../oauth.ts';
+
+/** What the calls of one surface need: its token, and what all surfaces share. */
+export interface SurfaceOptions extends AuthorizedCallOptions {
+  /** Without a slash at its end. */
+  readonly baseUrl: string;
+}
 
 /**
  * Each surface of the `session-api` dialect with its own token: endpoint, client authentication and scopes (SPEC 3).

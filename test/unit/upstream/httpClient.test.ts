@@ -41,6 +41,13 @@ describe('HttpClient', () => {
     expect(network.requests[0]).toMatchObject({ method: 'PUT', body: '{"a":"ü"}', redirect: 'manual' });
   });
 
+  it('says If-Match exactly as it is told, and only then', async () => {
+    const { client, network, request } = prepare(() => json(200, {}));
+    await client.send({ ...request, ifMatch: 'W/"\u00e9, 7"' });
+    await client.send(request);
+    expect(network.requests.map(({ headers }) => headers.get('if-match'))).toEqual(['W/"\u00e9, 7"', null]);
+  });
+
   it('names the content type on every request, as the contract has it, and sends no body without one', async () => {
     const { client, network, request } = prepare(() => json(200, {}));
     const { body: _body, ...withoutBody } = request;
@@ -63,12 +70,17 @@ describe('HttpClient', () => {
   it.each([
     ['HTML', () => html(200)],
     ['cut off JSON', () => new Response('{"variables":{"a":')],
-    ['nothing', () => new Response(null, { status: 204 })],
+    ['white space', () => new Response(' ')],
     ['bytes that are not UTF-8', () => new Response(new Uint8Array([0x22, 0xff, 0x22]))],
     ['more than 4 MiB', () => new Response(`"${'x'.repeat(4 * 1024 * 1024)}"`)],
   ])('SCENARIO 22: calls a body of %s unparsable', async (_what, reply) => {
     const { client, request } = prepare(reply);
     expect(await client.send(request)).toMatchObject({ kind: 'answer', body: 'unparsable' });
+  });
+
+  it.each([200, 204])('tells no body at all from a useless one: %i', async (status) => {
+    const { client, request } = prepare(() => new Response(null, { status }));
+    expect(await client.send(request)).toMatchObject({ kind: 'answer', status, body: 'empty' });
   });
 
   it('reads a body of exactly 4 MiB', async () => {
@@ -111,6 +123,18 @@ describe('HttpClient', () => {
     expect(await client.send({ ...request, deadlineMs: clock.now() })).toEqual({ kind: 'not-sent' });
     expect(await client.send(request, async () => false)).toEqual({ kind: 'not-sent' });
     expect(network.requests).toHaveLength(0);
+  });
+
+  it('SCENARIO 24: does not wait for a place beyond the moment from which on it must not leave', async () => {
+    const { client, clock, network, request } = prepare(hang, 1);
+    const startMs = clock.now();
+    const first = client.send(request);
+
+    expect(await client.send({ ...request, sendByMs: startMs + 1_000 })).toEqual({ kind: 'not-sent' });
+
+    expect(clock.now() - startMs).toBe(1_000);
+    await first;
+    expect(network.requests).toHaveLength(1);
   });
 
   it('asks for admission only when a place is free', async () => {

@@ -15,9 +15,11 @@ function prepare(...replies: Reply[]) {
   const rates = new MemoryRateStore();
   const governor = new Governor({ store: rates, cell: 'tenant', ratePerMinute: 100, clock, random });
   const sentAt: number[] = [];
+  const events: string[] = [];
   const reply = inTurn(...replies);
   const network = new ScriptedFetch((request, signal) => {
     sentAt.push(clock.now() - startMs);
+    events.push('sent');
     return reply(request, signal);
   });
   const concurrency = new Concurrency(5, { clock });
@@ -31,15 +33,16 @@ function prepare(...replies: Reply[]) {
       correlationId: 'c',
       body: '{}',
       deadlineMs: startMs + deadlineInMs,
+      sendByMs: startMs + sendByInMs,
     };
     return sendWithRetry({ client, governor, clock, random }, request, {
       priority: 'interactive',
-      sendByMs: startMs + sendByInMs,
+      onLeaving: () => events.push('leaving'),
       ...(firstPermit && { firstPermit }),
     });
   };
   const permitsTaken = () => rates.calls.reserveIdle + rates.calls.reserveBusy;
-  return { clock, rates, governor, network, concurrency, sentAt, send, startMs, permitsTaken };
+  return { clock, rates, governor, network, concurrency, sentAt, events, send, startMs, permitsTaken };
 }
 
 const ok = () => json(200, { ok: true });
@@ -178,6 +181,46 @@ describe('sendWithRetry', () => {
     for (let index = 0; index < 5; index += 1) await governor.acquire({ deadlineMs: startMs });
     expect(await send(100)).toMatchObject({ reason: 'budget', attempts: 0, retryAtMs: startMs + 632 });
     expect(network.requests).toHaveLength(0);
+  });
+});
+
+describe('What the caller is told', () => {
+  it('as a try leaves, with permit and place in hand: not while it waits for them', async () => {
+    const { send, clock, concurrency, events, startMs } = prepare(() => json(500, {}), ok);
+    const places = await Promise.all(Array.from({ length: 5 }, () => concurrency.enter(startMs + 60_000)));
+    const sending = send();
+    await clock.sleep(1_000);
+    expect(events).toEqual([]);
+    for (const place of places) place?.leave();
+    await sending;
+    expect(events).toEqual(['leaving', 'sent', 'leaving', 'sent']);
+  });
+
+  it('nothing of a try that does not leave', async () => {
+    const { send, governor, events, startMs } = prepare(ok);
+    for (let index = 0; index < 5; index += 1) await governor.acquire({ deadlineMs: startMs });
+    await send(100);
+    expect(events).toEqual([]);
+  });
+
+  it('nothing of a try that is turned back at the very end, by a pause', async () => {
+    const { send, clock, concurrency, governor, events, startMs } = prepare(ok);
+    const places = await Promise.all(Array.from({ length: 5 }, () => concurrency.enter(startMs + 60_000)));
+    const sending = send(2_000);
+    await clock.sleep(1_000);
+    await governor.pause(startMs + 60_000);
+    for (const place of places) place?.leave();
+    expect(await sending).toMatchObject({ reason: 'throttled', attempts: 0 });
+    expect(events).toEqual([]);
+  });
+
+  it.each([
+    ['the tries have run out', () => json(500, {}), 20_000, false],
+    ['the next try would come too late', () => json(503, {}, { 'retry-after': '3' }), 2_000, true],
+    ['it was too late from the start', ok, 0, true],
+  ])('whether it was time that ran out: %s', async (_what, reply, sendByInMs, triesLeft) => {
+    const { send } = prepare(reply);
+    expect(await send(20_000, undefined, sendByInMs)).toMatchObject({ kind: 'unavailable', triesLeft });
   });
 });
 

@@ -1,13 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Variable } from '../../../../lib/context/variables.ts';
-import type { UpstreamCall } from '../../../../lib/operations/ports/cognigy.ts';
-import { Governor } from '../../../../lib/upstream/governor.ts';
-import { createSessionApi, type UpstreamObservation } from '../../../../lib/upstream/session-api/index.ts';
-import { FakeClock } from '../../../fixtures/upstream/fakeClock.ts';
-import { MemoryRateStore } from '../../../fixtures/upstream/memoryRateStore.ts';
-import { MemoryTokenStore } from '../../../fixtures/upstream/memoryTokenStore.ts';
-import { fail, hang, html, inTurn, json, type Reply, ScriptedFetch } from '../../../fixtures/upstream/scriptedFetch.ts';
-import { seededRandom } from '../../../fixtures/upstream/seededRandom.ts';
+import type { ExpiredVariable, UpstreamCall } from '../../../../lib/operations/ports/cognigy.ts';
+import { fail, hang, html, inTurn, json, type ScriptedFetch } from '../../../fixtures/upstream/scriptedFetch.ts';
+import { startSessionApi } from './startSessionApi.ts';
 
 const TOKEN_PATH = '/api/v2/oauth/token';
 const SESSION = 'sess_1';
@@ -27,42 +22,18 @@ const confirmed = () => json(200, CONFIRMED);
 const read = (variables: object) => () => json(200, { variables });
 
 /** A tenant with a working token endpoint, unless told otherwise. */
-function prepare(api: Reply, options: { token?: Reply; credentials?: () => Promise<never> } = {}) {
-  const clock = new FakeClock();
-  const startMs = clock.now();
-  const rates = new MemoryRateStore();
-  const tokenStore = new MemoryTokenStore();
-  const random = seededRandom(3);
-  const governor = new Governor({ store: rates, cell: 'tenant', ratePerMinute: 100, clock, random });
-  const observations: UpstreamObservation[] = [];
-  let issued = 0;
-  const issue: Reply = () => {
-    issued += 1;
-    return json(200, { access_token: `tok-${issued}`, token_type: 'Bearer', expires_in: 3600 });
-  };
-  const network = new ScriptedFetch((request, signal) =>
-    request.path === TOKEN_PATH ? (options.token ?? issue)(request, signal) : api(request, signal),
-  );
-  const port = createSessionApi({
-    baseUrl: 'https://cognigy.test/',
-    credentials:
-      options.credentials ?? (async () => ({ clientId: 'client', clientSecret: 's3cret', tenantId: 'acme' })),
-    tokenKey: (surface) => `key-${surface}`,
-    fetch: network.fetch,
-    clock,
-    random,
-    tokenStore,
-    governor,
-    onRequest: (observation) => observations.push(observation),
-  });
-  const call = (overrides: Partial<UpstreamCall> = {}): UpstreamCall => ({
-    deadlineMs: startMs + 20_000,
-    correlationId: 'corr-1',
-    ...overrides,
-  });
-  const inject = (overrides: Partial<UpstreamCall> = {}, variables = VARIABLES) =>
-    port.inject({ sessionId: SESSION, variables }, call(overrides));
-  return { clock, startMs, rates, tokenStore, governor, network, port, call, inject, observations };
+function prepare(...script: Parameters<typeof startSessionApi>) {
+  const session = startSessionApi(...script);
+  const inject = (
+    overrides: Partial<UpstreamCall> = {},
+    variables: readonly Variable[] = VARIABLES,
+    expired?: readonly ExpiredVariable[],
+  ) =>
+    session.port.inject(
+      { sessionId: SESSION, variables, ...(expired !== undefined && { expired }) },
+      session.call(overrides),
+    );
+  return { ...session, inject };
 }
 
 const tokensOf = (network: ScriptedFetch) =>
@@ -100,6 +71,50 @@ describe('Method: inject, the request', () => {
     expect(port.injectBytes(variables)).toBe(new TextEncoder().encode(network.to(PATH)[0]?.body ?? '').byteLength);
   });
 
+  describe('of variables that the bot is to forget', () => {
+    const expired: ExpiredVariable[] = [
+      { key: 'otp', scope: 'user', expiresAtMs: Date.UTC(2026, 10, 21, 8, 59, 59, 500) },
+      { key: 'tür', scope: 'session', expiresAtMs: 0 },
+    ];
+    const EXPIRED =
+      '{"key":"otp","value":null,"scope":"user","expiresAt":"2026-11-21T08:59:59.500Z"},' +
+      '{"key":"tür","value":null,"scope":"session","expiresAt":"1970-01-01T00:00:00.000Z"}';
+
+    it('puts each behind the variables, as null with its expiry in the past, in its own scope', async () => {
+      const { inject, network } = prepare(confirmed);
+      await inject({}, VARIABLES, expired);
+      expect(network.to(PATH).map(({ body }) => body)).toEqual([
+        BODY.replace('],"mergeStrategy"', `,${EXPIRED}],"mergeStrategy"`),
+      ]);
+    });
+
+    it('is sent with nothing else in it, too', async () => {
+      const { inject, network } = prepare(confirmed);
+      expect(await inject({}, [], expired)).toMatchObject({ kind: 'confirmed', attempts: 1 });
+      expect(network.to(PATH)[0]?.body).toBe(`{"variables":[${EXPIRED}],"mergeStrategy":"atomic_put"}`);
+    });
+
+    it.each([
+      ['beside variables', VARIABLES, expired],
+      ['one, alone', [], expired.slice(0, 1)],
+      ['several, alone', [], expired],
+    ])('SCENARIO 28: has as many bytes as injectBytes says: %s', async (_what, variables, forgotten) => {
+      const { port, inject, network } = prepare(confirmed);
+      await inject({}, variables, forgotten);
+      const { body = '' } = network.to(PATH)[0] ?? {};
+      expect(port.injectBytes(variables, forgotten)).toBe(new TextEncoder().encode(body).byteLength);
+    });
+
+    it('SCENARIO 21: goes out again as it was after a 409, and is nothing to differ about', async () => {
+      const { inject, network } = prepare((request) =>
+        request.method === 'GET' ? read({ otp: 1, priority_flag: false })() : json(409, {}),
+      );
+      const variables = VARIABLES.slice(1);
+      expect(await inject({}, variables, expired)).toMatchObject({ code: 'conflict', paths: ['/priority_flag'] });
+      expect(new Set(network.to(PATH, 'PUT').map(({ body }) => body)).size).toBe(1);
+    });
+  });
+
   it('reports each request with its surface, and nothing about whom it was for', async () => {
     const { inject, observations } = prepare(confirmed);
     await inject();
@@ -123,6 +138,7 @@ describe('Method: inject, the answer', () => {
     ['variables that are a list', () => json(200, { variables: [] })],
     ['an array', () => json(200, [])],
     ['null', () => json(200, null)],
+    ['nothing', () => new Response('')],
     ['204', () => new Response(null, { status: 204 })],
     ['202', () => json(202, CONFIRMED)],
   ])('SCENARIO 22: %s is not a success', async (_what, reply) => {
@@ -269,6 +285,16 @@ describe('SCENARIO 21: 409', () => {
     expect(await answering({ a: { y: [2], x: 1 }, b: 1 })).toMatchObject({ paths: ['/a', '/b'] });
     expect(await answering({})).toMatchObject({ paths: ['/a', '/b'] });
   });
+
+  it.each(['"\\ud800"', '1e400'])(
+    'bears with a value of the bot’s own that has no canonical form: %s',
+    async (value) => {
+      const { inject } = prepare((request) =>
+        request.method === 'GET' ? new Response(`{"variables":{"crm_account_id":${value}}}`) : conflict(),
+      );
+      expect(await inject()).toMatchObject({ code: 'conflict', paths: ['/crm_account_id', '/priority_flag'] });
+    },
+  );
 
   it.each([
     ['404', () => json(404, {}), 'session-ended'],
