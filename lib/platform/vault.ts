@@ -37,7 +37,7 @@ const MAX_PLAIN_BYTES = 16 * 1024 * 1024;
 export class Vault {
   readonly #idKey: Uint8Array;
   readonly #sealKey: Uint8Array;
-  readonly #auditRoot: Uint8Array;
+  readonly #contentRoot: Uint8Array;
   readonly #chainRoot: Uint8Array;
   readonly #fingerprintKey: Uint8Array;
   readonly #sessionKeys = new Map<string, Uint8Array>();
@@ -48,7 +48,7 @@ export class Vault {
       new Uint8Array(hkdfSync('sha256', masterKey, salt, `context-bridge/${purpose}`, 32));
     this.#idKey = derive('id');
     this.#sealKey = derive('seal');
-    this.#auditRoot = derive('audit');
+    this.#contentRoot = derive('content');
     this.#chainRoot = derive('chain');
     this.#fingerprintKey = derive('fingerprint');
   }
@@ -70,15 +70,15 @@ export class Vault {
     );
   }
 
-  /** A fresh salt for {@link auditKey}: whoever deletes it makes a session's audit payloads unreadable for good. */
+  /** A fresh salt for {@link contentKey}: whoever deletes it makes what was sealed with it unreadable for good. */
   newSalt(): Uint8Array {
     return randomBytes(16);
   }
 
-  /** The key under which one session's audit payloads are sealed. */
-  auditKey(salt: Uint8Array): Uint8Array {
-    const name = `audit ${Buffer.from(salt.buffer, salt.byteOffset, salt.byteLength).toString('base64')}`;
-    return this.#derived(name, () => hkdfSync('sha256', this.#auditRoot, salt, 'context-bridge/audit-session', 32));
+  /** The key under which one session's mirrors, answers and audit payloads are sealed. */
+  contentKey(salt: Uint8Array): Uint8Array {
+    const name = `content ${Buffer.from(salt.buffer, salt.byteOffset, salt.byteLength).toString('base64')}`;
+    return this.#derived(name, () => hkdfSync('sha256', this.#contentRoot, salt, 'context-bridge/content-session', 32));
   }
 
   /** Keys of the sessions in work are derived once, when there is time for it. */

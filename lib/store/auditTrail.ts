@@ -11,7 +11,7 @@ import type {
 import type { Vault } from '../platform/vault.ts';
 import { AUDIT_PREFIX, auditSeqOf } from './keys.ts';
 import { decodeLinked, type LinkedItem } from './laneItem.ts';
-import { digestOf, Lanes } from './lanes.ts';
+import { digestOf, isUnreadable, type Lanes } from './lanes.ts';
 import type { Payloads } from './payloads.ts';
 import type { Table } from './table.ts';
 
@@ -43,14 +43,19 @@ export class AuditTrail {
     // Before the entries, so that nothing it points to can be missing.
     const lane = await this.#lanes.read(session);
     if (lane === undefined) return undefined;
-    const { pk, chain: head, auditSalt } = Lanes.trailOf(lane);
+    const { pk, chain: head, erasedSeq, key } = this.#lanes.trailOf(lane);
     const { places, broken } = await this.#readTrail(session, lane, query.nowMs);
 
     const verdict = verifyChain(this.#vault.chainKey(pk), [...places.values()], head, query.nowMs);
-    const payloads = await this.#openAll(pk, places, this.#vault.auditKey(auditSalt));
+    const payloads = await this.#openAll(pk, places, key, erasedSeq);
+    const closed = [...places.keys()].filter((place) => place > erasedSeq && !payloads.has(place));
+    const later = closed.length === 0 ? lane : await this.#lanes.read(session);
+    if (later === undefined) return undefined;
+    // Gone with an erasure that came while we read, or not to be opened by anybody.
+    const erasedSince = this.#lanes.trailOf(later).erasedSeq;
     const misplaced = [...places].filter(
       ([place, { seq, payload, payloadDigest }]) =>
-        seq !== place || digestOf(payload) !== payloadDigest || !payloads.has(place),
+        seq !== place || digestOf(payload) !== payloadDigest || (place > erasedSince && !payloads.has(place)),
     );
     const brokenAt = Math.min(
       verdict.brokenAt ?? Number.POSITIVE_INFINITY,
@@ -65,17 +70,33 @@ export class AuditTrail {
     const page = wanted.slice(0, query.limit);
     const last = page.at(-1);
     return {
-      records: page.map(([place, { payload: _sealed, ...entry }]): AuditRecord => {
-        const payload = payloads.get(place);
-        return { ...entry, ...(payload !== undefined && { payload }) };
-      }),
+      records: page.map(([place, entry]) => recordOf(entry, payloads.get(place))),
       ...(wanted.length > page.length && last !== undefined && { nextBeforeSeq: last[0] }),
       chain: Number.isFinite(brokenAt) ? { valid: false, brokenAt } : { valid: true, brokenAt: null },
     };
   }
 
+  /** The newest entries, newest first. Nothing is proved. */
+  async readRecent(
+    lane: Lane,
+    { nowMs, limit }: { readonly nowMs: number; readonly limit: number },
+  ): Promise<readonly AuditRecord[]> {
+    const { pk, chain: head, unarchived, key, erasedSeq } = this.#lanes.trailOf(lane);
+    const places = new Map<number, LinkedItem>();
+    for (const [index, entry] of unarchived.slice(-limit).reverse().entries()) places.set(head.seq - index, entry);
+    for await (const item of this.#table.query({ pk, prefix: AUDIT_PREFIX, newestFirst: true, limit })) {
+      const place = auditSeqOf(item['sk']);
+      const entry = decodeLinked(item);
+      const isIn = place !== undefined && place <= head.seq && !places.has(place);
+      if (isIn && entry !== undefined && entry.keptUntilMs > nowMs) places.set(place, entry);
+    }
+    const newest = new Map([...places].sort(([a], [b]) => b - a).slice(0, limit));
+    const payloads = await this.#openAll(pk, newest, key, erasedSeq);
+    return [...newest].map(([place, entry]) => recordOf(entry, payloads.get(place)));
+  }
+
   async #readTrail(session: SessionKey, lane: Lane, nowMs: number): Promise<Trail> {
-    const { pk, chain: head, unarchived } = Lanes.trailOf(lane);
+    const { pk, chain: head, unarchived } = this.#lanes.trailOf(lane);
     const places = new Map<number, LinkedItem>();
     const broken: number[] = [];
     const beyond: number[] = [];
@@ -105,17 +126,18 @@ export class AuditTrail {
     if (beyond.length > 0) {
       // Archived since the lane was read, by settles that moved its head; or never linked by anybody.
       const later = await this.#lanes.read(session);
-      const seq = later === undefined ? head.seq : Lanes.trailOf(later).chain.seq;
+      const seq = later === undefined ? head.seq : this.#lanes.trailOf(later).chain.seq;
       broken.push(...beyond.filter((place) => place > seq));
     }
     return { places: new Map([...places].sort(([a], [b]) => a - b)), broken };
   }
 
-  /** Payloads by place; those that cannot be opened are left out. */
-  async #openAll(pk: string, places: Places, key: Uint8Array): Promise<Map<number, AuditPayload>> {
+  /** Payloads by place; those that cannot be opened are left out, as are those of what has been erased. */
+  async #openAll(pk: string, places: Places, key: Uint8Array, erasedSeq: number): Promise<Map<number, AuditPayload>> {
     const payloads = new Map<number, AuditPayload>();
+    const readable = [...places].filter(([place]) => place > erasedSeq);
     await Promise.all(
-      [...places].map(async ([place, { payload }]) => {
+      readable.map(async ([place, { payload }]) => {
         try {
           const plain = await this.#payloads.open(pk, payload, key);
           payloads.set(place, JSON.parse(Buffer.from(plain).toString('utf8')));
@@ -128,13 +150,13 @@ export class AuditTrail {
   }
 }
 
+function recordOf({ payload: _sealed, ...entry }: LinkedItem, payload: AuditPayload | undefined): AuditRecord {
+  return { ...entry, ...(payload !== undefined && { payload }) };
+}
+
 /** Where the lane's entries begin: where they say, if they agree with each other; else counted back from the chain's end. */
 function firstPlaceOf(entries: readonly LinkedItem[], headSeq: number): number {
   const [first, ...others] = entries.map(({ seq }) => seq);
   const agree = first !== undefined && others.length > 0 && others.every((seq, index) => seq === first + 1 + index);
   return agree ? first : headSeq - entries.length + 1;
-}
-
-function isUnreadable(error: unknown): boolean {
-  return error instanceof Error && (error.name === 'SealError' || error.name === 'MissingPayloadError');
 }

@@ -3,6 +3,7 @@ import type { SessionId } from '../context/sessionId.ts';
 import type {
   AuditPage,
   AuditQuery,
+  Erasure,
   Lane,
   Lease,
   NewAuditEntry,
@@ -10,9 +11,11 @@ import type {
   SessionKey,
   SessionStore,
   Settlement,
+  WriteMirrorOptions,
 } from '../operations/ports/sessionStore.ts';
 import type { Vault } from '../platform/vault.ts';
 import { AuditTrail } from './auditTrail.ts';
+import { Eraser } from './eraser.ts';
 import { Lanes, type LanesOptions } from './lanes.ts';
 import { Mirrors } from './mirrors.ts';
 import { Payloads } from './payloads.ts';
@@ -23,12 +26,14 @@ export class DynamoSessionStore implements SessionStore {
   readonly #lanes: Lanes;
   readonly #mirrors: Mirrors;
   readonly #audit: AuditTrail;
+  readonly #eraser: Eraser;
 
   constructor(table: Table, vault: Vault, options: LanesOptions) {
     const payloads = new Payloads(table, vault);
     this.#lanes = new Lanes(table, payloads, vault, options);
-    this.#mirrors = new Mirrors(table, payloads, vault);
+    this.#mirrors = new Mirrors(table, payloads);
     this.#audit = new AuditTrail(table, this.#lanes, payloads, vault);
+    this.#eraser = new Eraser(table, this.#lanes);
   }
 
   commit(command: { sessionId: SessionId; operation: NewOperation; lease: Lease; dueAtMs: number }) {
@@ -64,20 +69,35 @@ export class DynamoSessionStore implements SessionStore {
     return this.#lanes.findOutcome(session, outcomeId);
   }
 
-  readMirror(session: SessionKey, stateRef: string) {
-    return this.#mirrors.read(session, stateRef);
+  readMirror(lane: Lane, stateRef: string) {
+    return this.#mirrors.read(this.#lanes.placeOf(lane), stateRef);
   }
 
-  writeMirror(session: SessionKey, mirror: Mirror, options: { fence: string; keepUntilMs: number }) {
-    return this.#mirrors.write(session, mirror, options);
+  writeMirror(lane: Lane, mirror: Mirror, options: WriteMirrorOptions) {
+    // What an idle session had is no past of the one that starts anew.
+    const previous = lane.idleUntilMs > options.atMs ? lane.stateRef : undefined;
+    return this.#mirrors.write(this.#lanes.placeOf(lane), mirror, { ...options, previous });
   }
 
-  loadValues(session: SessionKey, mirror: Mirror) {
-    return this.#mirrors.loadValues(session, mirror);
+  loadValues(lane: Lane, mirror: Mirror) {
+    return this.#mirrors.loadValues(this.#lanes.placeOf(lane), mirror);
+  }
+
+  async readHistory(lane: Lane, version: number) {
+    if (lane.stateRef === undefined) return undefined;
+    return this.#mirrors.readHistory(this.#lanes.placeOf(lane), lane.stateRef, version);
+  }
+
+  erase(lane: Lane, erasure: Erasure) {
+    return this.#eraser.erase(lane, erasure);
   }
 
   readAudit(session: SessionKey, query: AuditQuery): Promise<AuditPage | undefined> {
     return this.#audit.read(session, query);
+  }
+
+  readRecentAudit(lane: Lane, query: { nowMs: number; limit: number }) {
+    return this.#audit.readRecent(lane, query);
   }
 
   dueSessions(shard: number, nowMs: number) {

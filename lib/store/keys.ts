@@ -20,6 +20,8 @@ export function sessionKeyOf(pk: string): SessionKey {
 
 export const STATE_PREFIX = 'STATE#';
 export const AUDIT_PREFIX = 'AUDIT#';
+export const BLOB_PREFIX = 'BLOB#';
+export const OUTCOME_PREFIX = 'OUTCOME#';
 
 /** Twelve digits sort as numbers up to a million operations a second for eleven days. */
 function sortable(number: number): string {
@@ -47,7 +49,7 @@ export function auditSeqOf(sk: unknown): number | undefined {
 }
 
 export function outcomeKey(pk: string, outcomeId: string): Key {
-  return { pk, sk: `OUTCOME#${outcomeId}` };
+  return { pk, sk: OUTCOME_PREFIX + outcomeId };
 }
 
 export function tokenKeyOf(tokenKey: string): Key {

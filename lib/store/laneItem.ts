@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { StoreError } from '../operations/ports/sessionStore.ts';
 import { type Item, ttlSeconds } from './table.ts';
 
@@ -7,16 +7,16 @@ export const LANE_FORMAT = 1;
 
 const binary = z.custom<Uint8Array>((value) => value instanceof Uint8Array);
 const storedPayload = z.union([binary, z.string()]);
-const wholeNumber = z.number().int();
+const wholeNumber = z.int();
 
 const journalItem = z.object({
   operationId: z.string(),
   auditId: z.string(),
-  kind: z.literal('inject'),
+  kind: z.enum(['inject', 'sync', 'expire']),
   acceptedAtMs: wholeNumber,
   client: z.string(),
   correlationId: z.string(),
-  idempotencyHash: z.string().exactOptional(),
+  idempotencyHash: z.exactOptional(z.string()),
   fingerprint: z.string(),
   payload: storedPayload,
 });
@@ -47,7 +47,7 @@ const archivedItem = z.strictObject({
   ...linkedItem.shape,
   pk: z.string(),
   sk: z.string(),
-  format: wholeNumber.min(1),
+  format: wholeNumber.check(z.minimum(1)),
   ttl: wholeNumber,
 });
 
@@ -56,32 +56,49 @@ const leaseItem = z.object({ fence: z.string(), untilMs: wholeNumber });
 const laneItem = z.object({
   pk: z.string(),
   sk: z.literal('LANE'),
-  version: wholeNumber.default(0),
-  confirmedVersion: wholeNumber.default(0),
-  endedVersions: z.array(wholeNumber).default([]),
-  journal: z.array(journalItem).default([]),
-  refusals: z.array(refusalItem).default([]),
-  outbox: z.object({ audit: z.array(linkedItem), answers: z.array(answerItem) }).default({ audit: [], answers: [] }),
-  openIds: z.set(binary).default(new Set()),
-  lease: leaseItem.optional(),
-  settledFence: z.string().optional(),
-  stateRef: z.string().optional(),
-  idleUntilMs: wholeNumber.default(0),
-  hasEnded: z.boolean().default(false),
-  dueAt: wholeNumber.exactOptional(),
-  deferrals: wholeNumber.default(0),
-  deferredVersion: wholeNumber.default(0),
-  chain: z
-    .object({ seq: wholeNumber, hash: z.string(), keptUntilMs: wholeNumber })
-    .default({ seq: 0, hash: '', keptUntilMs: 0 }),
-  sealedId: binary,
-  auditSalt: binary,
+  version: z._default(wholeNumber, 0),
+  confirmedVersion: z._default(wholeNumber, 0),
+  endedVersions: z._default(z.array(wholeNumber), []),
+  journal: z._default(z.array(journalItem), []),
+  refusals: z._default(z.array(refusalItem), []),
+  outbox: z._default(z.object({ audit: z.array(linkedItem), answers: z.array(answerItem) }), {
+    audit: [],
+    answers: [],
+  }),
+  openIds: z._default(z.set(binary), new Set()),
+  lease: z.optional(leaseItem),
+  settledFence: z.optional(z.string()),
+  stateRef: z.optional(z.string()),
+  idleUntilMs: z._default(wholeNumber, 0),
+  hasEnded: z._default(z.boolean(), false),
+  dueAt: z.exactOptional(wholeNumber),
+  nextExpiryMs: z.exactOptional(wholeNumber),
+  /** Of what has been erased: its last version, and the last entry of the trail whose payload went with it. */
+  erasedVersion: z._default(wholeNumber, 0),
+  erasedSeq: z._default(wholeNumber, 0),
+  deferrals: z._default(wholeNumber, 0),
+  deferredVersion: z._default(wholeNumber, 0),
+  chain: z._default(z.object({ seq: wholeNumber, hash: z.string(), keptUntilMs: wholeNumber }), {
+    seq: 0,
+    hash: '',
+    keptUntilMs: 0,
+  }),
+  /** Gone after an erasure, until something is written again. */
+  sealedId: z.optional(binary),
+  salt: binary,
 });
 
-const progressItem = laneItem.pick({ confirmedVersion: true, endedVersions: true, deferredVersion: true, lease: true });
+const progressItem = z.pick(laneItem, {
+  confirmedVersion: true,
+  endedVersions: true,
+  deferredVersion: true,
+  erasedVersion: true,
+  lease: true,
+});
 
-const outboxAnswers = z.object({
-  outbox: z.object({ answers: z.array(answerItem).default([]) }).default({ answers: [] }),
+const answersItem = z.object({
+  salt: binary,
+  outbox: z._default(z.object({ answers: z._default(z.array(answerItem), []) }), { answers: [] }),
 });
 
 export type LaneItem = z.infer<typeof laneItem>;
@@ -108,14 +125,22 @@ export function decodeProgress(item: Item): z.infer<typeof progressItem> {
   return decode(progressItem, item);
 }
 
-export const PROGRESS_PATHS = ['format', 'confirmedVersion', 'endedVersions', 'deferredVersion', 'lease'] as const;
+export const PROGRESS_PATHS = [
+  'format',
+  'confirmedVersion',
+  'endedVersions',
+  'deferredVersion',
+  'erasedVersion',
+  'lease',
+] as const;
 
-/** The answers of a lane's outbox alone. */
-export function decodeOutboxAnswers(item: Item): AnswerItem[] {
-  return decode(outboxAnswers, item).outbox.answers;
+/** The answers of a lane's outbox alone, and what opens them. */
+export function decodeAnswers(item: Item): { readonly answers: readonly AnswerItem[]; readonly salt: Uint8Array } {
+  const { outbox, salt } = decode(answersItem, item);
+  return { answers: outbox.answers, salt };
 }
 
-export const OUTBOX_ANSWERS_PATHS = ['format', 'outbox.answers'] as const;
+export const ANSWERS_PATHS = ['format', 'salt', 'outbox.answers'] as const;
 
 /** An archived answer. */
 export function decodeAnswer(item: Item): AnswerItem {
@@ -129,10 +154,10 @@ function refuseNewerFormat(item: Item): void {
   }
 }
 
-function decode<Shape extends z.ZodType>(shape: Shape, item: Item): z.infer<Shape> {
+function decode<Shape extends z.ZodMiniType>(shape: Shape, item: Item): z.infer<Shape> {
   refuseNewerFormat(item);
-  const parsed = shape.safeParse(item);
-  // The issues of zod name paths and types only, never values.
+  // The issues of zod name paths and types only, never values. What was expected they say without a message.
+  const parsed = shape.safeParse(item, { error: ({ input }) => `Invalid input: received ${typeof input}` });
   if (!parsed.success) throw new StoreError('store-unavailable', new Error(`a damaged item: ${parsed.error.message}`));
   return parsed.data;
 }

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { linkEntries } from '../context/auditChain.ts';
-import { parseSessionId } from '../context/sessionId.ts';
+import { parseSessionId, type SessionId } from '../context/sessionId.ts';
 import {
   type AuditPayload,
   type CommitResult,
-  type InjectPayload,
+  type Erasure,
   type JournalEntry,
   type Lane,
   type LaneProgress,
@@ -12,7 +12,7 @@ import {
   type NewAnswer,
   type NewAuditEntry,
   type NewOperation,
-  type Outcome,
+  type OperationPayload,
   type PriorOutcome,
   type SessionKey,
   type Settlement,
@@ -29,18 +29,19 @@ import {
 } from './idempotency.ts';
 import { auditKey, dueShardName, dueShardOf, laneKey, outcomeKey, sessionKeyOf, sessionPk } from './keys.ts';
 import {
+  ANSWERS_PATHS,
   type AnswerItem,
   decodeAnswer,
+  decodeAnswers,
   decodeLane,
-  decodeOutboxAnswers,
   decodeProgress,
   type JournalItem,
   LANE_FORMAT,
   type LaneItem,
   type LinkedItem,
-  OUTBOX_ANSWERS_PATHS,
   PROGRESS_PATHS,
 } from './laneItem.ts';
+import type { SessionPlace } from './mirrors.ts';
 import type { Payloads } from './payloads.ts';
 import { type Item, type Table, ttlSeconds } from './table.ts';
 
@@ -64,10 +65,12 @@ const JOURNAL_HAS_ROOM = '(attribute_not_exists(journal) OR size(journal) < :jou
 const NOT_COMMITTED_YET = '(NOT contains(openIds, :openId))';
 const REFUSALS_HAVE_ROOM = '(attribute_not_exists(refusals) OR size(refusals) < :refusalsMax)';
 const LANE_EXISTS = 'attribute_exists(pk)';
+const ID_IS_KNOWN = 'attribute_exists(sealedId)';
 const LEASE_IS_FREE = '(attribute_not_exists(lease) OR lease.untilMs <= :now OR lease.fence = :fence)';
 const LEASE_IS_MINE = 'lease.fence = :fence';
+const CHAIN_IS_AS_SEEN = '(attribute_not_exists(chain) OR chain.#hash = :seenHash)';
 const NOTHING_CAME_SINCE =
-  '(version = :seenVersion AND (attribute_not_exists(refusals) OR size(refusals) = :seenRefusals))';
+  '((attribute_not_exists(version) OR version = :seenVersion) AND (attribute_not_exists(refusals) OR size(refusals) = :seenRefusals))';
 
 export interface LanesOptions {
   readonly dueShards: number;
@@ -121,7 +124,7 @@ export class Lanes {
       key: laneKey(pk),
       expression: [
         'SET #format = if_not_exists(#format, :format), sealedId = if_not_exists(sealedId, :sealedId),',
-        'auditSalt = if_not_exists(auditSalt, :salt), version = if_not_exists(version, :zero) + :one,',
+        'salt = if_not_exists(salt, :salt), version = if_not_exists(version, :zero) + :one,',
         'journal = list_append(if_not_exists(journal, :none), :entries), lease = if_not_exists(lease, :lease),',
         'dueShard = :dueShard, dueAt = :dueAt, #ttl = :ttl',
         'ADD openIds :openIds',
@@ -156,16 +159,24 @@ export class Lanes {
         }),
       },
     });
-    if (result.kind === 'condition-failed') return this.#whyNotCommitted(pk, command.operation, command.lease);
+    if (result.kind === 'condition-failed') {
+      const why = await this.#whyNotCommitted(pk, command);
+      // Nobody would ever look at it, nor would an erasure that has been find it.
+      if (why.kind !== 'committed') await this.#payloads.drop(pk, payload);
+      return why;
+    }
     const lane = this.#decode(result.item);
     return { kind: 'committed', lane, version: lane.version, holdsLease: lane.lease?.fence === command.lease.fence };
   }
 
   /** A failed condition says only that one clause failed; the item tells which. */
-  async #whyNotCommitted(pk: string, operation: NewOperation, lease: Lease): Promise<CommitResult> {
+  async #whyNotCommitted(
+    pk: string,
+    { session, operation, lease }: { session: SessionKey; operation: NewOperation; lease: Lease },
+  ): Promise<CommitResult> {
     const item = await this.#table.get(laneKey(pk));
     if (item === undefined) throw new StoreError('store-unavailable');
-    const lane = this.#decode(item);
+    const lane = this.#decode(item, session);
     const id = Buffer.from(operation.operationId);
     if ([...lane.item.openIds].some((open) => id.equals(open))) {
       // The SDK repeated a write whose acknowledgement was lost: it had been committed all along.
@@ -183,19 +194,26 @@ export class Lanes {
     return { kind: 'busy', untilMs: generationEndMs(operation.acceptedAtMs) };
   }
 
-  async read(session: SessionKey): Promise<Lane | undefined> {
+  read(session: SessionKey): Promise<Lane | undefined> {
+    return this.#read(session);
+  }
+
+  async #read(session: SessionKey): Promise<StoredLane | undefined> {
     const item = await this.#table.get(laneKey(sessionPk(this.#vault, session)));
-    return item && this.#decode(item);
+    // Of what has been erased only those can say anything who know its id.
+    if (item === undefined || (item['sealedId'] === undefined && !('sessionId' in session))) return undefined;
+    return this.#decode(item, session);
   }
 
   async readProgress(session: SessionKey): Promise<LaneProgress | undefined> {
     const item = await this.#table.glance(laneKey(sessionPk(this.#vault, session)), PROGRESS_PATHS);
     if (item === undefined) return undefined;
-    const { confirmedVersion, endedVersions, deferredVersion, lease } = decodeProgress(item);
+    const { confirmedVersion, endedVersions, deferredVersion, erasedVersion, lease } = decodeProgress(item);
     return {
       confirmedVersion,
       endedVersions: new Set(endedVersions),
       deferredVersion,
+      erasedVersion,
       ...(lease !== undefined && { lease }),
     };
   }
@@ -204,24 +222,29 @@ export class Lanes {
     const result = await this.#table.update({
       key: laneKey(sessionPk(this.#vault, session)),
       expression: 'SET lease = :lease',
-      condition: [LANE_EXISTS, FORMAT_IS_KNOWN, LEASE_IS_FREE].join(' AND '),
+      // As with read: what has been erased has no work for those who do not know its id.
+      condition: ['sessionId' in session ? LANE_EXISTS : ID_IS_KNOWN, FORMAT_IS_KNOWN, LEASE_IS_FREE].join(' AND '),
       names: { '#format': 'format' },
       values: { ':lease': lease, ':fence': lease.fence, ':now': nowMs, ':format': LANE_FORMAT },
     });
-    return result.kind === 'updated' ? this.#decode(result.item) : undefined;
+    return result.kind === 'updated' ? this.#decode(result.item, session) : undefined;
   }
 
   async settle(lane: Lane, settlement: Settlement): Promise<SettleResult> {
     const stored = asStored(lane);
     const { item } = stored;
     const { nowMs } = settlement;
-    const { outbox, chain } = await this.#nextOutbox(stored, settlement);
+    const next = await this.#nextOutboxUnlessFenced(stored, settlement);
+    if (next === 'fenced') return next;
+    const { outbox, chain } = next;
 
     const journalIds = new Set(item.journal.map(({ operationId }) => operationId));
     const closedIds = [...item.openIds].filter((id) => !journalIds.has(Buffer.from(id).toString()));
     const released = settlement.releasedKeys.map(idempotencyElement);
     const stale = staleGenerations(stored.generations, nowMs);
     // An index entry that stays where it is costs nothing; whoever has committed since has moved it to a good place.
+    // Where the schedule would come late or never, it must not overlook what has been committed meanwhile.
+    const mustNotMiss = settlement.dueAtMs === undefined || settlement.isOtherwiseIdle;
     const movesDue = settlement.dueAtMs !== undefined && settlement.dueAtMs !== item.dueAt;
 
     const set = [
@@ -229,6 +252,7 @@ export class Lanes {
       'settledFence = :fence, hasEnded = :hasEnded, deferrals = :deferrals, deferredVersion = :deferredVersion, #ttl = :ttl',
       ...(settlement.stateRef === undefined ? [] : ['stateRef = :stateRef']),
       ...(settlement.idleUntilMs === undefined ? [] : ['idleUntilMs = :idleUntilMs']),
+      ...(settlement.nextExpiryMs === undefined ? [] : ['nextExpiryMs = :nextExpiryMs']),
       ...(movesDue ? ['dueShard = :dueShard, dueAt = :dueAt'] : []),
     ];
     // Highest index first: some implementations remove one after the other.
@@ -238,6 +262,7 @@ export class Lanes {
       ...indexesDown('refusals', item.refusals.length),
       ...stale.map(idempotencyAttribute),
       ...(settlement.dueAtMs === undefined ? ['dueShard', 'dueAt'] : []),
+      ...(settlement.nextExpiryMs === undefined ? ['nextExpiryMs'] : []),
     ];
     const drop = [
       ...(closedIds.length === 0 ? [] : ['openIds :closedIds']),
@@ -255,11 +280,7 @@ export class Lanes {
         `REMOVE ${remove.join(', ')}`,
         drop.length === 0 ? '' : `DELETE ${drop.join(', ')}`,
       ].join(' '),
-      condition: [
-        FORMAT_IS_KNOWN,
-        LEASE_IS_MINE,
-        ...(settlement.dueAtMs === undefined ? [NOTHING_CAME_SINCE] : []),
-      ].join(' AND '),
+      condition: [FORMAT_IS_KNOWN, LEASE_IS_MINE, ...(mustNotMiss ? [NOTHING_CAME_SINCE] : [])].join(' AND '),
       names: { '#format': 'format', '#outbox': 'outbox', '#ttl': 'ttl' },
       values: {
         ':format': LANE_FORMAT,
@@ -279,7 +300,8 @@ export class Lanes {
         ),
         ':stateRef': settlement.stateRef,
         ':idleUntilMs': settlement.idleUntilMs,
-        ...(settlement.dueAtMs === undefined && {
+        ':nextExpiryMs': settlement.nextExpiryMs,
+        ...(mustNotMiss && {
           ':seenVersion': item.version,
           ':seenRefusals': item.refusals.length,
         }),
@@ -303,12 +325,22 @@ export class Lanes {
     return lane.lease?.fence === fence ? 'moved-on' : 'fenced';
   }
 
+  /** Who was fenced out by an erasure may miss payloads that went with it. */
+  async #nextOutboxUnlessFenced(lane: StoredLane, settlement: Settlement) {
+    try {
+      return await this.#nextOutbox(lane, settlement);
+    } catch (error) {
+      if (!isUnreadable(error) || (await this.#whyNotSettled(lane.item.pk, settlement.fence)) !== 'fenced') throw error;
+      return 'fenced';
+    }
+  }
+
   /** Links refusals and new entries to the chain and seals what goes into the outbox. */
   async #nextOutbox({ item }: StoredLane, settlement: Settlement) {
     const { pk } = item;
     // Never before its predecessor's: with a shorter retention, or a clock that is behind, the chain would get a hole.
     const keptUntilMs = Math.max(settlement.nowMs + this.#options.auditRetentionMs, item.chain.keptUntilMs);
-    const key = this.#vault.auditKey(item.auditSalt);
+    const key = this.#vault.contentKey(item.salt);
     const refusals = await Promise.all(
       onceEach(item.refusals).map(async ({ operationId, atMs, payload }) => ({
         operationId,
@@ -327,7 +359,10 @@ export class Lanes {
       }),
     );
     const { linked, head } = linkEntries(this.#vault.chainKey(pk), item.chain, unlinked);
-    const answers = await this.#storeAnswers(pk, settlement.answers, settlement.nowMs + ANSWER_KEPT_MS);
+    const answers = await this.#storeAnswers(pk, settlement.answers, {
+      keptUntilMs: settlement.nowMs + ANSWER_KEPT_MS,
+      key,
+    });
     const carried = settlement.outboxArchived ? { audit: [], answers: [] } : item.outbox;
     return {
       chain: head,
@@ -338,39 +373,92 @@ export class Lanes {
     };
   }
 
-  async #storeAnswers(pk: string, answers: readonly NewAnswer[], keptUntilMs: number): Promise<AnswerItem[]> {
+  async #storeAnswers(
+    pk: string,
+    answers: readonly NewAnswer[],
+    { keptUntilMs, key }: { readonly keptUntilMs: number; readonly key: Uint8Array },
+  ): Promise<AnswerItem[]> {
     const inlineBytes = answers.length === 0 ? 0 : Math.floor(ANSWERS_INLINE_BYTES / answers.length);
     return Promise.all(
       answers.map(async ({ outcomeId, fingerprint, outcome }) => ({
         outcomeId,
         fingerprint,
         keptUntilMs,
-        answer: await this.#payloads.store(pk, encode(outcome), { inlineBytes, keepUntilMs: keptUntilMs }),
+        answer: await this.#payloads.store(pk, encode(outcome), { inlineBytes, keepUntilMs: keptUntilMs, key }),
       })),
     );
   }
 
   async archive(lane: Lane): Promise<void> {
-    const { pk, outbox, auditSalt } = asStored(lane).item;
+    const { pk, outbox, salt } = asStored(lane).item;
     // The settle will need these; now, while the upstream works, there is time to derive them.
-    this.#vault.auditKey(auditSalt);
+    this.#vault.contentKey(salt);
     this.#vault.chainKey(pk);
-    const format = LANE_FORMAT;
     const items = [
-      ...outbox.audit.map((entry) => ({
-        ...auditKey(pk, entry.seq),
-        ...entry,
-        format,
-        ttl: ttlSeconds(entry.keptUntilMs),
-      })),
+      ...auditItems(pk, outbox.audit),
       ...outbox.answers.map((answer) => ({
         ...outcomeKey(pk, answer.outcomeId),
         ...answer,
-        format,
+        format: LANE_FORMAT,
         ttl: ttlSeconds(answer.keptUntilMs),
       })),
     ];
     if (items.length > 0) await this.#table.putMany(items);
+  }
+
+  /**
+   * Takes everything out of the lane but its version, its idempotency keys (a late repeat must not bring anything back) and the
+   * end of its audit chain, to which the erasure itself is linked. The payloads of the entries before it open no more.
+   */
+  async forget(lane: Lane, { nowMs, entry }: Erasure): Promise<boolean> {
+    const { item } = asStored(lane);
+    const { pk, chain } = item;
+    // The entries stay, so they must have their own items before the lane drops them.
+    await this.#table.putMany(auditItems(pk, item.outbox.audit));
+    const salt = this.#vault.newSalt();
+    const keptUntilMs = Math.max(nowMs + this.#options.auditRetentionMs, chain.keptUntilMs);
+    const payload = this.#vault.seal(pk, encode(entry.payload), this.#vault.contentKey(salt));
+    const { operationId, atMs } = entry;
+    const unlinked = { operationId, atMs, keptUntilMs, payloadDigest: digestOf(payload), payload };
+    const { linked, head } = linkEntries(this.#vault.chainKey(pk), chain, [unlinked]);
+    const result = await this.#table.update({
+      answer: 'nothing',
+      key: laneKey(pk),
+      expression: [
+        'SET salt = :salt, chain = :chain, #outbox = :outbox, erasedVersion = :version, erasedSeq = :erasedSeq,',
+        'confirmedVersion = :version, endedVersions = :none, deferredVersion = :version, deferrals = :zero,',
+        'journal = :none, idleUntilMs = :zero, hasEnded = :false, #ttl = :ttl',
+        'REMOVE lease, sealedId, stateRef, nextExpiryMs, refusals, openIds, dueShard, dueAt',
+      ].join(' '),
+      condition: [FORMAT_IS_KNOWN, NOTHING_CAME_SINCE, CHAIN_IS_AS_SEEN].join(' AND '),
+      names: { '#format': 'format', '#outbox': 'outbox', '#ttl': 'ttl', '#hash': 'hash' },
+      values: {
+        ':format': LANE_FORMAT,
+        ':salt': salt,
+        ':chain': head,
+        ':outbox': { audit: linked, answers: [] } satisfies LaneItem['outbox'],
+        ':version': item.version,
+        ':seenVersion': item.version,
+        ':seenRefusals': item.refusals.length,
+        ':erasedSeq': chain.seq,
+        ':seenHash': chain.hash,
+        ':none': [],
+        ':zero': 0,
+        ':false': false,
+        ':ttl': this.#laneTtl(nowMs, keptUntilMs),
+      },
+    });
+    return result.kind === 'updated';
+  }
+
+  /** True for a lane that has been erased, and to which nothing has come since. */
+  isForgotten(lane: Lane): boolean {
+    return asStored(lane).item.sealedId === undefined;
+  }
+
+  async isStillForgotten({ sessionId }: Lane): Promise<boolean> {
+    const now = await this.#read({ sessionId });
+    return now !== undefined && this.isForgotten(now);
   }
 
   async noteRefusal(session: SessionKey & { readonly sessionId: string }, refusal: NewAuditEntry, dueAtMs: number) {
@@ -383,7 +471,7 @@ export class Lanes {
       key: laneKey(pk),
       expression: [
         'SET #format = if_not_exists(#format, :format), sealedId = if_not_exists(sealedId, :sealedId),',
-        'auditSalt = if_not_exists(auditSalt, :salt), refusals = list_append(if_not_exists(refusals, :none), :refusals),',
+        'salt = if_not_exists(salt, :salt), refusals = list_append(if_not_exists(refusals, :none), :refusals),',
         'dueShard = :dueShard, dueAt = if_not_exists(dueAt, :dueAt), #ttl = :ttl',
       ].join(' '),
       condition: [FORMAT_IS_KNOWN, REFUSALS_HAVE_ROOM].join(' AND '),
@@ -400,7 +488,22 @@ export class Lanes {
         ':ttl': this.#laneTtl(refusal.atMs),
       },
     });
-    return result.kind === 'updated';
+    if (result.kind === 'condition-failed') return false;
+    const { dueAt } = decodeLane(result.item);
+    if (dueAt !== undefined && dueAt > dueAtMs) await this.#bringForward(pk, dueAtMs);
+    return true;
+  }
+
+  /** A lane that waits for an expiry far away is looked at before that, where it has something to do. */
+  async #bringForward(pk: string, dueAtMs: number): Promise<void> {
+    await this.#table.update({
+      answer: 'nothing',
+      key: laneKey(pk),
+      expression: 'SET dueAt = :dueAt',
+      condition: `${FORMAT_IS_KNOWN} AND dueAt > :dueAt`,
+      names: { '#format': 'format' },
+      values: { ':format': LANE_FORMAT, ':dueAt': dueAtMs },
+    });
   }
 
   async findOutcome(session: SessionKey, outcomeId: string): Promise<PriorOutcome> {
@@ -411,18 +514,19 @@ export class Lanes {
       return item && decodeAnswer(item);
     };
     const readUnarchived = async () => {
-      const item = await this.#table.glance(laneKey(pk), OUTBOX_ANSWERS_PATHS);
-      return item && decodeOutboxAnswers(item).find(byId);
+      const item = await this.#table.glance(laneKey(pk), ANSWERS_PATHS);
+      return item && decodeAnswers(item);
     };
     const [archived, unarchived] = await Promise.all([readArchived(), readUnarchived()]);
-    const known = archived ?? unarchived;
-    if (known !== undefined) return this.#settled(pk, known);
+    const known = archived ?? unarchived?.answers.find(byId);
+    if (known !== undefined && unarchived !== undefined) return this.#settled(pk, known, unarchived.salt);
 
     // Not there: still in the journal, or on its way from there while we looked.
-    const lane = await this.read(session);
+    const lane = await this.#read(session);
     if (lane === undefined) return { kind: 'unknown' };
-    const ended = asStored(lane).item.outbox.answers.find(byId);
-    if (ended !== undefined) return this.#settled(pk, ended);
+    const { salt } = lane.item;
+    const ended = lane.item.outbox.answers.find(byId);
+    if (ended !== undefined) return this.#settled(pk, ended, salt);
     const entry = lane.journal.find(
       (candidate) =>
         (candidate.idempotencyHash ?? candidate.operationId) === outcomeId &&
@@ -430,11 +534,19 @@ export class Lanes {
     );
     if (entry !== undefined) return { kind: 'running', entry };
     const late = await readArchived();
-    return late === undefined ? { kind: 'unknown' } : this.#settled(pk, late);
+    if (late !== undefined) return this.#settled(pk, late, salt);
+    return lane.erasedVersion > 0 ? { kind: 'erased' } : { kind: 'unknown' };
   }
 
-  async #settled(pk: string, { fingerprint, answer }: AnswerItem): Promise<PriorOutcome> {
-    return { kind: 'settled', fingerprint, outcome: await this.#openAs<Outcome>(pk, answer) };
+  async #settled(pk: string, { fingerprint, answer }: AnswerItem, salt: Uint8Array): Promise<PriorOutcome> {
+    try {
+      const plain = await this.#payloads.open(pk, answer, this.#vault.contentKey(salt));
+      return { kind: 'settled', fingerprint, outcome: JSON.parse(Buffer.from(plain).toString('utf8')) };
+    } catch (error) {
+      // Sealed under the salt of a session that has been erased since, or the rest of it is gone already.
+      if (isUnreadable(error)) return { kind: 'erased' };
+      throw error;
+    }
   }
 
   async *dueSessions(shard: number, nowMs: number): AsyncGenerator<SessionKey> {
@@ -443,16 +555,16 @@ export class Lanes {
     }
   }
 
-  #decode(raw: Item): StoredLane {
+  #decode(raw: Item, session?: SessionKey): StoredLane {
     const item = decodeLane(raw);
-    const sessionId = parseSessionId(Buffer.from(this.#vault.open(item.pk, item.sealedId)).toString('utf8'));
+    const sessionId = this.#sessionIdOf(item, session);
     if (sessionId === undefined) throw new StoreError('store-unavailable', new Error('a sealed id is no session id'));
     const oldest = item.version - item.journal.length + 1;
     const journal = item.journal.map(
       ({ payload, ...entry }, index): JournalEntry => ({
         ...entry,
         version: oldest + index,
-        payload: () => this.#openAs<InjectPayload>(item.pk, payload),
+        payload: () => this.#openAs<OperationPayload>(item.pk, payload),
       }),
     );
     return {
@@ -466,6 +578,8 @@ export class Lanes {
       hasEnded: item.hasEnded,
       ...(item.dueAt !== undefined && { dueAtMs: item.dueAt }),
       deferrals: item.deferrals,
+      erasedVersion: item.erasedVersion,
+      ...(item.nextExpiryMs !== undefined && { nextExpiryMs: item.nextExpiryMs }),
       deferredVersion: item.deferredVersion,
       hasOutbox: item.outbox.audit.length + item.outbox.answers.length > 0,
       hasRefusals: item.refusals.length > 0,
@@ -473,6 +587,12 @@ export class Lanes {
       ...(item.lease !== undefined && { lease: item.lease }),
       ...(item.stateRef !== undefined && { stateRef: item.stateRef }),
     };
+  }
+
+  /** After an erasure only who asks knows the id. */
+  #sessionIdOf({ pk, sealedId }: LaneItem, session: SessionKey | undefined): SessionId | undefined {
+    if (sealedId !== undefined) return parseSessionId(Buffer.from(this.#vault.open(pk, sealedId)).toString('utf8'));
+    return session !== undefined && 'sessionId' in session ? session.sessionId : undefined;
   }
 
   /** What the bridge sealed itself needs no second check of its shape: AES-GCM vouches for every byte. */
@@ -485,16 +605,33 @@ export class Lanes {
     return ttlSeconds(Math.max(nowMs + this.#options.auditRetentionMs, ...untilMs) + DAY_MS);
   }
 
-  /** The chain's head, its unarchived entries and the salt of its payloads, for the reader of the audit trail. */
-  static trailOf(lane: Lane): Pick<LaneItem, 'pk' | 'chain' | 'auditSalt'> & { unarchived: readonly LinkedItem[] } {
-    const { pk, chain, auditSalt, outbox } = asStored(lane).item;
-    return { pk, chain, auditSalt, unarchived: outbox.audit };
+  /** Where a session's content lies, and the key to it. */
+  placeOf(lane: Lane): SessionPlace {
+    const { pk, salt } = asStored(lane).item;
+    return { pk, key: this.#vault.contentKey(salt) };
+  }
+
+  /** The chain's head, its unarchived entries and the key to its payloads, for the reader of the audit trail. */
+  trailOf(
+    lane: Lane,
+  ): SessionPlace & Pick<LaneItem, 'chain' | 'erasedSeq'> & { readonly unarchived: readonly LinkedItem[] } {
+    const { chain, erasedSeq, outbox } = asStored(lane).item;
+    return { ...this.placeOf(lane), chain, erasedSeq, unarchived: outbox.audit };
   }
 }
 
 function asStored(lane: Lane): StoredLane {
   if (!('item' in lane)) throw new TypeError('a lane of another store');
   return lane as StoredLane;
+}
+
+function auditItems(pk: string, entries: readonly LinkedItem[]) {
+  return entries.map((entry) => ({
+    ...auditKey(pk, entry.seq),
+    ...entry,
+    format: LANE_FORMAT,
+    ttl: ttlSeconds(entry.keptUntilMs),
+  }));
 }
 
 function keyIsNew(generation: number): string[] {
@@ -528,4 +665,9 @@ function encode(value: object): Uint8Array {
 /** SHA-256 over what the table holds for a payload: its sealed bytes, or their name, which is a digest of them itself. */
 export function digestOf(stored: Uint8Array | string): string {
   return createHash('sha256').update(stored).digest('hex');
+}
+
+/** True when a payload is not there any more, or was sealed under another key. */
+export function isUnreadable(error: unknown): boolean {
+  return error instanceof Error && (error.name === 'SealError' || error.name === 'MissingPayloadError');
 }

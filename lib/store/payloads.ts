@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Vault } from '../platform/vault.ts';
+import { BLOB_PREFIX } from './keys.ts';
 import { type Key, type Table, ttlSeconds } from './table.ts';
 
 /** Bytes of one part of an out-of-line payload: with keys and overhead well below the 400 KB of an item. */
@@ -38,8 +39,12 @@ export class Payloads {
    * Writes payloads out of line, whatever their sizes, and returns their references in the order given. All at once and in
    * batches: one request for each of many values would open a connection for each.
    */
-  async storeOutOfLine(pk: string, plains: readonly Uint8Array[], keepUntilMs: number): Promise<string[]> {
-    const placed = plains.map((plain) => this.#placeOf(pk, this.#vault.seal(pk, plain), keepUntilMs));
+  async storeOutOfLine(
+    pk: string,
+    plains: readonly Uint8Array[],
+    { keepUntilMs, key }: { readonly keepUntilMs: number; readonly key?: Uint8Array },
+  ): Promise<string[]> {
+    const placed = plains.map((plain) => this.#placeOf(pk, this.#vault.seal(pk, plain, key), keepUntilMs));
     await this.#table.putMany(placed.flatMap(({ items }) => items));
     return placed.map(({ ref }) => ref);
   }
@@ -77,6 +82,11 @@ export class Payloads {
           }),
         ),
     );
+  }
+
+  /** Deletes what has been stored, where nothing was made to point to it after all. */
+  async drop(pk: string, stored: StoredPayload): Promise<void> {
+    if (typeof stored === 'string') await this.#table.deleteMany(partKeys(pk, stored));
   }
 
   /**
@@ -118,5 +128,5 @@ function nameOf(sealed: Uint8Array): string {
 
 function partKeys(pk: string, ref: string): Key[] {
   const parts = Number(ref.slice(ref.lastIndexOf('.') + 1));
-  return Array.from({ length: parts }, (_, index) => ({ pk, sk: `BLOB#${ref}#${index}` }));
+  return Array.from({ length: parts }, (_, index) => ({ pk, sk: `${BLOB_PREFIX}${ref}#${index}` }));
 }

@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import type { RateCell, RateStore } from '../upstream/ports.ts';
 import { rateKeyOf } from './keys.ts';
 import { type Table, ttlSeconds, type UpdateResult } from './table.ts';
@@ -10,7 +10,7 @@ const PAUSE_IS_LONGER = '(attribute_not_exists(pausedUntilMs) OR pausedUntilMs <
 
 const CELL_KEPT_MS = 24 * 3_600_000;
 
-const cellItem = z.object({ tatMs: z.number().default(0), pausedUntilMs: z.number().default(0) });
+const cellItem = z.object({ tatMs: z._default(z.number(), 0), pausedUntilMs: z._default(z.number(), 0) });
 
 /** The tenant's budget cell in the table: one conditional write a slot, seen by all instances (DESIGN: the shared budget). */
 export class DynamoRateStore implements RateStore {

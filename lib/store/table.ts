@@ -10,6 +10,7 @@ import {
   type QueryCommandInput,
   UpdateItemCommand,
   type UpdateItemCommandInput,
+  type WriteRequest,
 } from '@aws-sdk/client-dynamodb';
 import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
 import { StoreError } from '../operations/ports/sessionStore.ts';
@@ -132,6 +133,18 @@ export class Table {
     );
   }
 
+  /** The keys of all items whose sort key begins with `prefix`. Costs as many read units as the items themselves would. */
+  async *queryKeys(query: { readonly pk: string; readonly prefix: string }): AsyncGenerator<Key> {
+    const items = this.#pages({
+      TableName: this.#name,
+      KeyConditionExpression: 'pk = :pk AND begins_with(sk, :prefix)',
+      ExpressionAttributeValues: marshall({ ':pk': query.pk, ':prefix': query.prefix }),
+      ProjectionExpression: 'pk, sk',
+      ConsistentRead: true,
+    });
+    for await (const { pk, sk } of items) yield { pk: String(pk), sk: String(sk) };
+  }
+
   /** Keys of the due index's partition `shard` up to and including `dueAt`, oldest first. Eventually consistent, as all GSIs. */
   async *queryDue(query: { readonly shard: string; readonly dueAt: number }): AsyncGenerator<Item> {
     yield* this.#pages({
@@ -181,17 +194,20 @@ export class Table {
   async putMany(items: readonly (Key & Item)[]): Promise<void> {
     const only = items[0];
     if (items.length === 1 && only !== undefined) return this.put(only);
-    await this.#inBatches(
-      items.map((item) => ({ PutRequest: { Item: marshall(item, MARSHALL) } })),
-      BATCH_WRITE_MAX,
-      async (batch) => {
-        const command = new BatchWriteItemCommand({ RequestItems: { [this.#name]: batch } });
-        const { UnprocessedItems } = await asStoreError(this.#client.send(command));
-        return (UnprocessedItems?.[this.#name] ?? []).flatMap(({ PutRequest }) =>
-          PutRequest?.Item === undefined ? [] : [{ PutRequest: { Item: PutRequest.Item } }],
-        );
-      },
-    );
+    await this.#writeMany(items.map((item) => ({ PutRequest: { Item: marshall(item, MARSHALL) } })));
+  }
+
+  /** Deletes items; those that are not there are no matter. */
+  async deleteMany(keys: readonly Key[]): Promise<void> {
+    await this.#writeMany(keys.map((key) => ({ DeleteRequest: { Key: marshall(key) } })));
+  }
+
+  #writeMany(requests: readonly WriteRequest[]): Promise<void> {
+    return this.#inBatches(requests, BATCH_WRITE_MAX, async (batch) => {
+      const command = new BatchWriteItemCommand({ RequestItems: { [this.#name]: batch } });
+      const { UnprocessedItems } = await asStoreError(this.#client.send(command));
+      return UnprocessedItems?.[this.#name] ?? [];
+    });
   }
 
   /** DynamoDB may leave part of a batch undone when it throttles; that part is sent again, with pauses. */

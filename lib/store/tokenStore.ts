@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import type { Vault } from '../platform/vault.ts';
 import type { SharedToken, TokenStore } from '../upstream/ports.ts';
 import { tokenKeyOf } from './keys.ts';

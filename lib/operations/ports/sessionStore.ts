@@ -1,8 +1,11 @@
 import type { ChainEntry } from '../../context/auditChain.ts';
 import type { JsonObject } from '../../context/json.ts';
-import type { Mirror } from '../../context/mirror.ts';
+import type { LoadedMirror, Mirror } from '../../context/mirror.ts';
+import type { Pruned } from '../../context/pruning.ts';
 import type { SessionId } from '../../context/sessionId.ts';
+import type { MergeConflict } from '../../context/threeWayMerge.ts';
 import type { Scope, Variable } from '../../context/variables.ts';
+import type { Violation } from '../../context/violation.ts';
 import type { RefusalCode } from './cognigy.ts';
 
 /** The store could not do its work; nothing is known to have been written. Answered as 503 or 504 (SPEC 2). */
@@ -16,11 +19,31 @@ export class StoreError extends Error {
   }
 }
 
-/** What `inject` journals: enough to push it later without the client. */
+/** What is journaled: enough to push it later without the client. */
+export type OperationPayload = InjectPayload | SyncPayload | ExpirePayload;
+
+export type OperationKind = OperationPayload['kind'];
+
 export interface InjectPayload {
+  readonly kind: 'inject';
   readonly variables: readonly Variable[];
   /** Free-form data for the outbound event. */
   readonly crm?: JsonObject;
+}
+
+export interface SyncPayload {
+  readonly kind: 'sync';
+  /** A JSON Merge Patch (RFC 7396) of the context. */
+  readonly data: JsonObject;
+  /** When what lies at these JSON Pointers expires, epoch milliseconds. */
+  readonly expiries: Readonly<Record<string, number>>;
+  /** When leaves expire of which neither `expiries` nor the schema says anything. Absent = never. */
+  readonly defaultExpiresAtMs?: number;
+}
+
+/** The bridge's own: whatever has expired leaves the bot. What that is, is known when it is pushed. */
+export interface ExpirePayload {
+  readonly kind: 'expire';
 }
 
 /** How an operation ended: what its client is told, now and whenever it asks again with the same idempotency key. */
@@ -35,6 +58,8 @@ export type Outcome =
       readonly latencyMs: number;
       /** The upstream's answer. */
       readonly result: JsonObject;
+      /** What a sync has done. */
+      readonly sync?: SyncReport;
     }
   | {
       readonly kind: 'refused';
@@ -43,19 +68,50 @@ export type Outcome =
       readonly code: OutcomeCode;
       /** JSON Pointers of what is in dispute. */
       readonly paths?: readonly string[];
+      /** What is wrong with the context that the operation would have led to. */
+      readonly violations?: readonly Violation[];
+      /** How large that context would have been, in UTF-8 bytes. */
+      readonly bytes?: number;
     };
+
+/** What a sync did beside what it was asked to. */
+export interface SyncReport {
+  /** The mirror it led to; the context is read from there. */
+  readonly stateRef?: string;
+  /** `mirror` where the bot's context could not be read. */
+  readonly freshness: 'live' | 'mirror';
+  /** UTF-8 bytes of the context's JSON, as sent. */
+  readonly contextSizeBytes: number;
+  readonly pruned: readonly Pruned[];
+  /** JSON Pointers of what had expired and has left the bot, or never reached it. */
+  readonly expired: readonly string[];
+  readonly conflicts: readonly MergeConflict[];
+  readonly warnings: readonly SyncWarning[];
+}
+
+export interface SyncWarning {
+  readonly code: 'context-nearly-full' | 'schema-violation' | 'ttl-without-value';
+  readonly message: string;
+  readonly pointer?: string;
+}
 
 /** Why an accepted operation came to nothing. */
 export type OutcomeCode =
   | RefusalCode
   /** Every value had expired before it could be pushed. */
-  | 'expired-before-push';
+  | 'expired-before-push'
+  /** What the operation would have led to is not what the tenant's schema allows. */
+  | 'validation-failed'
+  /** It would be larger than the bot takes, whatever is pruned. */
+  | 'context-too-large'
+  /** The session was erased before the operation was pushed. */
+  | 'session-erased';
 
 /** An operation before the lane has given it its version. */
 export interface NewOperation {
   readonly operationId: string;
   readonly auditId: string;
-  readonly kind: 'inject';
+  readonly kind: OperationKind;
   readonly acceptedAtMs: number;
   /** Name of the client that asked for it. */
   readonly client: string;
@@ -64,14 +120,14 @@ export interface NewOperation {
   readonly idempotencyHash?: string;
   /** Keyed hash of kind and canonical body: two requests are the same iff these are. */
   readonly fingerprint: string;
-  readonly payload: InjectPayload;
+  readonly payload: OperationPayload;
 }
 
 /** An operation in the lane's journal: accepted, in commit order, not yet settled. */
 export interface JournalEntry extends Omit<NewOperation, 'payload'> {
   readonly version: number;
   /** Loads what is to be pushed (from the lane itself, or from its own items where it is large). */
-  readonly payload: () => Promise<InjectPayload>;
+  readonly payload: () => Promise<OperationPayload>;
 }
 
 /** Exclusive right to push and settle a lane until `untilMs`. `fence` is unique, so a late settle by an old holder fails. */
@@ -83,7 +139,7 @@ export interface Lease {
 /** What the audit trail says about one attempt (SPEC 6). Stored sealed. */
 export interface AuditPayload {
   readonly auditId: string;
-  readonly operation: 'inject';
+  readonly operation: OperationKind | 'erase';
   readonly client: string;
   readonly correlationId: string;
   readonly outcome: 'confirmed' | 'pending' | 'refused' | 'failed';
@@ -108,6 +164,8 @@ export interface AuditChange {
   readonly scope: Scope;
   readonly before: string | null;
   readonly after: string | null;
+  /** Why, where it is not what the operation asked for. */
+  readonly cause?: 'bot' | 'default' | 'pruned' | 'expired';
   /** Only where the tenant asked for values in the audit trail (`AUDIT_VALUES`). */
   readonly value?: unknown;
 }
@@ -148,6 +206,10 @@ export interface Lane {
   readonly deferrals: number;
   /** Operations up to this version have been told they are pending. */
   readonly deferredVersion: number;
+  /** When the next variable of the mirror expires, epoch milliseconds. */
+  readonly nextExpiryMs?: number;
+  /** Operations up to this version, and all that came of them, have been erased; 0 where nothing has been. */
+  readonly erasedVersion: number;
   /** The upstream's id, unsealed. */
   readonly sessionId: SessionId;
   /** True when the lane holds settled work that is not archived yet. */
@@ -157,7 +219,10 @@ export interface Lane {
 }
 
 /** How far a lane has come: all that those need who wait for somebody else to push. */
-export type LaneProgress = Pick<Lane, 'confirmedVersion' | 'endedVersions' | 'deferredVersion' | 'lease'>;
+export type LaneProgress = Pick<
+  Lane,
+  'confirmedVersion' | 'endedVersions' | 'deferredVersion' | 'erasedVersion' | 'lease'
+>;
 
 export type CommitResult =
   | { readonly kind: 'committed'; readonly lane: Lane; readonly version: number; readonly holdsLease: boolean }
@@ -169,6 +234,8 @@ export type CommitResult =
 export type PriorOutcome =
   | { readonly kind: 'running'; readonly entry: JournalEntry }
   | { readonly kind: 'settled'; readonly fingerprint: string; readonly outcome: Outcome }
+  /** The session has been erased since. */
+  | { readonly kind: 'erased' }
   | { readonly kind: 'unknown' };
 
 export interface Settlement {
@@ -197,6 +264,16 @@ export interface Settlement {
   readonly deferredVersion: number;
   /** When the schedule should look at the lane again, epoch milliseconds. Absent = when nothing is left to do. */
   readonly dueAtMs?: number;
+  /** True where only an expiry to come makes the lane due: what has been committed since must not wait for that. */
+  readonly isOtherwiseIdle: boolean;
+  /** When the next variable of the mirror expires, epoch milliseconds. */
+  readonly nextExpiryMs?: number | undefined;
+}
+
+/** A session's erasure: one audit entry, and the end of everything else. */
+export interface Erasure {
+  readonly nowMs: number;
+  readonly entry: NewAuditEntry;
 }
 
 /** `moved-on`: nothing was left to do when the lane was read, but something is now; settle again with a `dueAtMs`. */
@@ -230,18 +307,27 @@ export interface SessionStore {
   findOutcome(session: SessionKey, outcomeId: string): Promise<PriorOutcome>;
 
   /** The mirror that `stateRef` points to. */
-  readMirror(session: SessionKey, stateRef: string): Promise<StoredMirror | undefined>;
+  readMirror(lane: Lane, stateRef: string): Promise<StoredMirror | undefined>;
   /** Writes one immutable version of the mirror, which nobody sees until a settle points to it. */
-  writeMirror(
-    session: SessionKey,
-    mirror: Mirror,
-    options: { readonly fence: string; readonly keepUntilMs: number },
-  ): Promise<string>;
+  writeMirror(lane: Lane, mirror: Mirror, options: WriteMirrorOptions): Promise<string>;
   /** Fetches the values that a mirror holds by reference. */
-  loadValues(session: SessionKey, mirror: Mirror): Promise<Mirror>;
+  loadValues(lane: Lane, mirror: Mirror): Promise<LoadedMirror>;
+  /** The mirror as it was when `version` had taken effect and nothing later had; `undefined` where that is not known any more. */
+  readHistory(lane: Lane, version: number): Promise<StoredMirror | undefined>;
+
+  /**
+   * Takes away everything but the audit chain, and the means to read that chain's payloads. False when the lane has changed
+   * since it was read. Whoever holds its lease is fenced out.
+   */
+  erase(lane: Lane, erasure: Erasure): Promise<boolean>;
 
   /** Audit entries, newest first, with the verdict on the whole chain. */
   readAudit(session: SessionKey, query: AuditQuery): Promise<AuditPage | undefined>;
+  /** The newest audit entries, newest first, without a verdict: cheap, however long the trail is. */
+  readRecentAudit(
+    lane: Lane,
+    query: { readonly nowMs: number; readonly limit: number },
+  ): Promise<readonly AuditRecord[]>;
   /** Sessions of one shard that are due, oldest first. */
   dueSessions(shard: number, nowMs: number): AsyncIterable<SessionKey>;
 }
@@ -252,6 +338,16 @@ export type SessionKey = { readonly sessionId: SessionId } | { readonly key: str
 export interface StoredMirror {
   readonly stateRef: string;
   readonly mirror: Mirror;
+  /** When it was written, epoch milliseconds. */
+  readonly atMs: number;
+}
+
+export interface WriteMirrorOptions {
+  readonly fence: string;
+  readonly keepUntilMs: number;
+  readonly atMs: number;
+  /** The first version that took effect with this mirror: operations that leave together have one mirror. */
+  readonly since: number;
 }
 
 export interface AuditQuery {

@@ -8,6 +8,8 @@ import {
   auditOf,
   commit,
   DAY_MS,
+  erase,
+  HOUR_MS,
   newOperation,
   newSession,
   operate,
@@ -74,12 +76,12 @@ describeOnDatabases('Tampering with the audit trail (SCENARIO 41)', ({ newTable 
   }
 
   /** What the trail says while `items` are written; afterwards everything is as before. */
-  async function verdictWith(items: readonly StoredItem[], gone: readonly StoredItem[] = []) {
+  async function verdictWith(items: readonly StoredItem[], gone: readonly StoredItem[] = [], session = sessionId) {
     const before = await table.scan();
     for (const item of gone) await table.delete(item);
     for (const item of items) await table.put(item);
     try {
-      return await verdict();
+      return await verdict(session);
     } finally {
       const kept = new Map(before.map((item) => [item.pk + item.sk, item]));
       for (const item of items) await table.delete(item);
@@ -124,7 +126,7 @@ describeOnDatabases('Tampering with the audit trail (SCENARIO 41)', ({ newTable 
           const changed = { ...item, [name]: withOneByteChanged(item[name], at) };
           expect(await verdictWith([changed])).toEqual(brokenAt(seq));
         }),
-        { numRuns: 60 },
+        { numRuns: 60, seed: 41 },
       );
     });
 
@@ -299,6 +301,118 @@ describeOnDatabases('Tampering with the audit trail (SCENARIO 41)', ({ newTable 
       if (item === undefined) throw new Error(`no entry ${seq}`);
       return item;
     }
+  });
+
+  describe('A trail that was erased (SCENARIO 43)', () => {
+    const erasedId = newSession();
+    let erasedSeqs: number[];
+    beforeAll(async () => {
+      await makeTrail(erasedId);
+      await erase(store, erasedId, START_MS + HOUR_MS);
+      await archive(store, erasedId, START_MS + HOUR_MS);
+      await operate(store, erasedId, newOperation(), { nowMs: START_MS + 2 * HOUR_MS });
+      await archive(store, erasedId, START_MS + 2 * HOUR_MS);
+      erasedSeqs = Array.from({ length: ARCHIVED + IN_OUTBOX }, (_, index) => index + 1);
+    });
+
+    const all = Array.from({ length: ARCHIVED + IN_OUTBOX + 2 }, (_, index) => index + 1);
+    const erasedItem = (seq: number) => archivedItem(seq, erasedId);
+
+    it('is valid, and says nothing any more but that it was erased, and what came after', async () => {
+      const page = await store.readAudit({ sessionId: erasedId }, { nowMs: START_MS + DAY_MS, limit: 100 });
+
+      expect(page?.chain).toEqual({ valid: true, brokenAt: null });
+      expect(page?.records.map(({ seq }) => seq).toReversed()).toEqual(all);
+      const said = page?.records.map(({ payload }) => payload?.operation).toReversed();
+      expect(said).toEqual([...erasedSeqs.map(() => undefined), 'erase', 'inject']);
+      expect(await table.itemsOf(erasedId, 'BLOB#')).toEqual([]);
+    });
+
+    it.each([...ATTRIBUTES, 'ttl'])('is located by any one byte changed in the %s of an entry', async (name) => {
+      for (const seq of all) {
+        const item = await erasedItem(seq);
+        const changed = { ...item, [name]: withOneByteChanged(item[name], 0.5) };
+        expect(await verdictWith([changed], [], erasedId), `entry ${seq}`).toEqual(brokenAt(seq));
+      }
+    });
+
+    it.each([...ATTRIBUTES, 'format', 'ttl'])('is located when the %s of an entry is gone', async (name) => {
+      for (const seq of [2, ARCHIVED + IN_OUTBOX + 1]) {
+        const { [name]: _gone, ...rest } = await erasedItem(seq);
+        const changed = { ...rest, pk: String(rest['pk']), sk: String(rest['sk']) };
+        expect(await verdictWith([changed], [], erasedId), `entry ${seq}`).toEqual(brokenAt(seq));
+      }
+    });
+
+    it.each(all)('misses entry %i', async (seq) => {
+      expect(await verdictWith([], [await erasedItem(seq)], erasedId)).toEqual(brokenAt(seq));
+    });
+
+    it('misses all that was erased', async () => {
+      const gone = await Promise.all(erasedSeqs.map((seq) => erasedItem(seq)));
+
+      expect(await verdictWith([], gone, erasedId)).toEqual(brokenAt(ARCHIVED + IN_OUTBOX));
+    });
+
+    it.each([
+      ['two that were erased', 2, 4],
+      ['two whose payloads were out of line', 1, 3],
+      ['the last one that was erased, and the erasure', 8, 9],
+      ['the erasure, and what came after it', 9, 10],
+      ['one that was erased, and one that was not', 3, 10],
+    ])('is located when entries are swapped: %s', async (_, a, b) => {
+      const [first, second] = [await erasedItem(a), await erasedItem(b)];
+      const swapped = [
+        { ...first, sk: second.sk },
+        { ...second, sk: first.sk },
+      ];
+
+      expect(await verdictWith(swapped, [], erasedId)).toEqual(brokenAt(a));
+    });
+
+    it.each([
+      ['two that were erased', 2, 4],
+      ['the erasure, and what came after it', 9, 10],
+    ])('is located when no more than payloads are swapped: %s', async (_, a, b) => {
+      const [first, second] = [await erasedItem(a), await erasedItem(b)];
+      const swapped = [
+        { ...first, payload: second['payload'] },
+        { ...second, payload: first['payload'] },
+      ];
+
+      expect(await verdictWith(swapped, [], erasedId)).toEqual(brokenAt(a));
+    });
+
+    it('is located when it is longer than it was, and when it holds what another session says', async () => {
+      const { pk, sk } = await erasedItem(9);
+      const forged = { ...(await erasedItem(9)), sk: 'AUDIT#000000000011' };
+      const foreign = { ...(await archivedItem(4)), pk, sk };
+
+      expect(await verdictWith([forged], [], erasedId)).toEqual(brokenAt(11));
+      expect(await verdictWith([foreign], [], erasedId)).toEqual(brokenAt(9));
+    });
+
+    it('is located while the erasure is still in the lane', async () => {
+      // Prepare
+      const session = newSession();
+      await makeTrail(session);
+      await erase(store, session, START_MS + HOUR_MS);
+      const lane = await table.laneOf(session);
+      const outbox = lane['outbox'] as { readonly audit: readonly Record<string, unknown>[] };
+
+      // Act and assess
+      expect(await verdict(session)).toEqual({ valid: true, brokenAt: null });
+      for (const seq of [1, 5, 8]) {
+        expect(await verdictWith([], [await archivedItem(seq, session)], session)).toEqual(brokenAt(seq));
+      }
+      for (const name of ATTRIBUTES) {
+        const audit = outbox.audit.map((entry) => ({ ...entry, [name]: withOneByteChanged(entry[name], 0.5) }));
+        const changed = { ...lane, outbox: { ...outbox, audit } };
+        expect(await verdictWith([changed], [], session), name).toEqual(brokenAt(9));
+      }
+      const without = { ...lane, outbox: { ...outbox, audit: [] } };
+      expect(await verdictWith([without], [], session)).toEqual(brokenAt(9));
+    });
   });
 
   describe('A chain whose retention was shortened', () => {

@@ -5,15 +5,17 @@ import { describeOnDatabases } from '../../fixtures/store/databases.ts';
 import {
   archive,
   commit,
-  DAY_MS,
+  incompressible,
   keyHash,
-  mirrorOf,
-  newId,
+  laneOf,
+  newErasure,
   newLease,
   newOperation,
   newRefusal,
   newSession,
+  newVariable,
   operate,
+  operateWithMirror,
   START_MS,
   settlementOf,
 } from '../../fixtures/store/session.ts';
@@ -40,8 +42,8 @@ describeOnDatabases('Items of another version of the bridge (SCENARIO 48)', ({ n
   const refused = (promise: Promise<unknown>) => expect(promise).rejects.toThrow(StoreError);
 
   it('carry their format: lanes, mirrors, audit entries and answers', async () => {
-    await store.writeMirror({ sessionId }, mirrorOf(1), { fence: newId(), keepUntilMs: START_MS + DAY_MS });
-    await operate(store, sessionId, newOperation({ idempotencyHash: keyHash('k') }));
+    const operation = newOperation({ idempotencyHash: keyHash('k') });
+    await operateWithMirror(store, sessionId, [newVariable('a', 1)], { operation });
     await archive(store, sessionId);
 
     const kinds = (await table.scan()).map(({ sk, format }) => [sk.split('#')[0], format]);
@@ -75,6 +77,19 @@ describeOnDatabases('Items of another version of the bridge (SCENARIO 48)', ({ n
       expect(await table.laneOf(sessionId)).toEqual(newer);
     });
 
+    it('of a newer format is not erased, nor what hangs on it', async () => {
+      const stateRef = await operateWithMirror(store, sessionId, [newVariable('a', incompressible(2_000))]);
+      const lane = await laneOf(store, sessionId);
+      await madeNewer(await table.laneOf(sessionId));
+      const content = async () => [await table.itemsOf(sessionId, 'STATE#'), await table.itemsOf(sessionId, 'BLOB#')];
+      const before = [await table.laneOf(sessionId), await content()];
+
+      expect(await store.erase(lane, newErasure())).toBe(false);
+
+      expect([await table.laneOf(sessionId), await content()]).toEqual(before);
+      expect(await store.readMirror(lane, stateRef)).toBeDefined();
+    });
+
     it('that is damaged is refused too', async () => {
       await commit(store, sessionId);
       await table.put({ ...(await table.laneOf(sessionId)), journal: 'nonsense' });
@@ -84,13 +99,25 @@ describeOnDatabases('Items of another version of the bridge (SCENARIO 48)', ({ n
   });
 
   it('that are mirrors are refused when they are newer, and not damaged', async () => {
-    const options = { fence: newId(), keepUntilMs: START_MS + DAY_MS };
-    const stateRef = await store.writeMirror({ sessionId }, mirrorOf(1), options);
+    const stateRef = await operateWithMirror(store, sessionId, [newVariable('a', 1)]);
+    const lane = await laneOf(store, sessionId);
     const newer = await madeNewer((await table.itemsOf(sessionId, 'STATE#'))[0]);
 
-    await refused(store.readMirror({ sessionId }, stateRef));
+    await refused(store.readMirror(lane, stateRef));
+    await refused(store.readHistory(lane, 1));
 
     expect(await table.itemsOf(sessionId, 'STATE#')).toEqual([newer]);
+  });
+
+  it('that are mirrors are refused also where they only lie on the way to an older one', async () => {
+    for (const value of [1, 2]) await operateWithMirror(store, sessionId, [newVariable('a', value)]);
+    const lane = await laneOf(store, sessionId);
+    expect(await store.readHistory(lane, 1)).toMatchObject({ mirror: { version: 1 } });
+
+    await madeNewer((await table.itemsOf(sessionId, 'STATE#'))[1]);
+
+    // What it says of those before it is not for this bridge to know.
+    await refused(store.readHistory(lane, 1));
   });
 
   it('that are audit entries are refused when they are newer, and not damaged', async () => {

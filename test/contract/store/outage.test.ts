@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ensureTable } from '../../../infra/local/database.ts';
-import { type SessionStore, StoreError } from '../../../lib/operations/ports/sessionStore.ts';
+import type { Mirror } from '../../../lib/context/mirror.ts';
+import { type Lane, type SessionStore, StoreError } from '../../../lib/operations/ports/sessionStore.ts';
 import { systemClock } from '../../../lib/platform/clock.ts';
 import { STORE_CLIENT } from '../../../lib/platform/deps.ts';
 import { Vault } from '../../../lib/platform/vault.ts';
@@ -14,13 +14,17 @@ import {
   commit,
   laneOf,
   mirrorOf,
+  newErasure,
   newId,
   newLease,
   newRefusal,
   newSession,
+  newVariable,
+  operateWithMirror,
   START_MS,
   STORE_OPTIONS,
   settlementOf,
+  writing,
 } from '../../fixtures/store/session.ts';
 import { localClient } from '../../fixtures/store/testTable.ts';
 
@@ -29,19 +33,31 @@ describeOnDatabases('A store that is out of order (SCENARIO 45)', ({ url }) => {
   let gate: Gate;
   let client: DynamoDBClient;
   let store: SessionStore;
+  /** The same table by a way of its own. */
+  let around: DynamoDBClient;
+  let other: SessionStore;
+  const vault = new Vault(new Uint8Array(32).fill(7));
   beforeEach(async () => {
     gate = new Gate(url());
     await gate.open();
     const tableName = `bridge-${newId()}`;
     await ensureTable(url(), tableName);
     client = localClient(gate.url, STORE_CLIENT);
-    const table = new Table({ client, tableName, clock: systemClock });
-    store = new DynamoSessionStore(table, new Vault(randomBytes(32)), STORE_OPTIONS);
+    const storeOver = (by: DynamoDBClient) =>
+      new DynamoSessionStore(new Table({ client: by, tableName, clock: systemClock }), vault, STORE_OPTIONS);
+    store = storeOver(client);
+    around = localClient(url());
+    other = storeOver(around);
   });
   afterEach(async () => {
     client.destroy();
+    around.destroy();
     await gate.shut();
   });
+
+  const { value: _value, ...variable } = newVariable('a', 1);
+  const stored = { ref: 'x.1', keptUntilMs: START_MS, hash: '' };
+  const outOfLine: Mirror = { version: 1, variables: new Map([['session:/a', { ...variable, stored }]]) };
 
   /** How a call failed, and after how many milliseconds. */
   async function failureOf(call: Promise<unknown>): Promise<{ code: string | undefined; afterMs: number }> {
@@ -53,20 +69,29 @@ describeOnDatabases('A store that is out of order (SCENARIO 45)', ({ url }) => {
     return { code: error instanceof StoreError ? error.code : String(error), afterMs: performance.now() - startedMs };
   }
 
-  it.each<[string, () => Promise<unknown>]>([
+  it.each<[string, (lane: Lane) => Promise<unknown>]>([
     ['commit', () => commit(store, sessionId)],
     ['readLane', () => store.readLane({ sessionId })],
     ['takeLease', () => store.takeLease({ sessionId }, newLease(), START_MS)],
     ['noteRefusal', () => store.noteRefusal(sessionId, newRefusal(), START_MS)],
     ['findOutcome', () => store.findOutcome({ sessionId }, 'x')],
-    ['readMirror', () => store.readMirror({ sessionId }, 'x')],
-    ['writeMirror', () => store.writeMirror({ sessionId }, mirrorOf(1), { fence: 'x', keepUntilMs: START_MS })],
+    ['readProgress', () => store.readProgress({ sessionId })],
+    ['settle', (lane) => store.settle(lane, settlementOf(lane))],
+    ['archive', (lane) => store.archive(lane)],
+    ['readMirror', (lane) => store.readMirror(lane, 'x')],
+    ['writeMirror', (lane) => store.writeMirror(lane, mirrorOf(1), writing())],
+    ['loadValues', (lane) => store.loadValues(lane, outOfLine)],
+    ['readHistory', (lane) => store.readHistory(lane, 1)],
+    ['erase', (lane) => store.erase(lane, newErasure())],
     ['readAudit', () => store.readAudit({ sessionId }, { nowMs: START_MS, limit: 1 })],
     ['dueSessions', () => collect(store.dueSessions(0, START_MS))],
   ])('is unavailable at once where nobody listens: %s', async (_, act) => {
+    // A lane with a mirror, an outbox and a holder, of which this client has heard nothing yet.
+    await operateWithMirror(other, sessionId, [newVariable('a', 1)]);
+    const { lane } = await commit(other, sessionId);
     await gate.shut();
 
-    const { code, afterMs } = await failureOf(act());
+    const { code, afterMs } = await failureOf(act(lane));
 
     expect(code).toBe('store-unavailable');
     expect(afterMs).toBeLessThan(2_000);
@@ -84,7 +109,7 @@ describeOnDatabases('A store that is out of order (SCENARIO 45)', ({ url }) => {
 
   it('is unavailable, not busy, where its table is not there', async () => {
     const table = new Table({ client, tableName: 'no-such-table', clock: systemClock });
-    const lost = new DynamoSessionStore(table, new Vault(randomBytes(32)), STORE_OPTIONS);
+    const lost = new DynamoSessionStore(table, vault, STORE_OPTIONS);
 
     expect(await failureOf(commit(lost, sessionId))).toMatchObject({ code: 'store-unavailable' });
   });

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { describeOnDatabases } from '../../fixtures/store/databases.ts';
 import {
@@ -8,6 +7,7 @@ import {
   commit,
   DAY_MS,
   HOUR_MS,
+  incompressible,
   keyHash,
   mirrorOf,
   newId,
@@ -20,6 +20,7 @@ import {
   outcomeOf,
   START_MS,
   settlementOf,
+  writing,
 } from '../../fixtures/store/session.ts';
 import type { StoredItem } from '../../fixtures/store/testTable.ts';
 
@@ -41,9 +42,10 @@ describeOnDatabases('What lies in the table', ({ newTable }) => {
     'session id': sessionId,
     'value in place': 'marguerite@example.org',
     'value that compresses': 'a confidential sentence. '.repeat(40),
-    'large value': randomBytes(900).toString('hex'),
+    'large value': incompressible(1_800),
     'upstream answer': 'upstream-answer-90210',
     'CRM data': 'ACC-99821-secret',
+    'synced value': 'synced-in-private-3141',
     'value in the audit trail': 'audited-value-5521',
     token: 'eyJhbGciOi.token-of-the-tenant.c2ln',
   };
@@ -58,10 +60,11 @@ describeOnDatabases('What lies in the table', ({ newTable }) => {
       newOperation({
         idempotencyHash: keyHash(newId()),
         payload: {
-          variables: variables.map(({ key, scope }, index) => ({
-            key,
-            scope,
-            value: secrets[[inPlace, compressed, large][index] ?? inPlace],
+          kind: 'inject',
+          variables: [inPlace, compressed, large].map((name, index) => ({
+            key: `v${index}`,
+            scope: 'session',
+            value: secrets[name],
           })),
           crm: { account: secrets['CRM data'] },
         },
@@ -73,10 +76,7 @@ describeOnDatabases('What lies in the table', ({ newTable }) => {
     // Some of everything: archived, in the outbox, in the journal, noted as refused.
     for (let round = 0; round < 2; round += 1) {
       const { lane } = await commit(store, sessionId, { operation: operation() });
-      const stateRef = await store.writeMirror({ sessionId }, mirrorOf(lane.version, ...variables), {
-        fence: newId(),
-        keepUntilMs: START_MS + DAY_MS,
-      });
+      const stateRef = await store.writeMirror(lane, mirrorOf(lane.version, ...variables), writing());
       await store.archive(lane);
       const result = { text: secrets['upstream answer'] };
       const answers = lane.journal.map((entry) => answerOf(entry, { ...outcomeOf(entry), result }));
@@ -84,6 +84,8 @@ describeOnDatabases('What lies in the table', ({ newTable }) => {
       await store.settle(lane, settlementOf(lane, { stateRef, answers, audit, outboxArchived: true }));
     }
     await commit(store, sessionId, { operation: operation() });
+    const synced = { kind: 'sync', data: { note: secrets['synced value'] }, expiries: {} } as const;
+    await commit(store, sessionId, { operation: newOperation({ kind: 'sync', payload: synced }) });
     await store.noteRefusal(
       sessionId,
       newRefusal({ payload: auditPayload({ changes, outcome: 'refused' }) }),

@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { type Mirror, putVariables } from '../../../lib/context/mirror.ts';
-import type { SessionStore } from '../../../lib/operations/ports/sessionStore.ts';
+import { putVariables } from '../../../lib/context/mirror.ts';
+import type { Lane, SessionStore } from '../../../lib/operations/ports/sessionStore.ts';
 import { describeOnDatabases } from '../../fixtures/store/databases.ts';
 import {
   answerOf,
@@ -10,6 +10,7 @@ import {
   commit,
   DAY_MS,
   HOUR_MS,
+  incompressible,
   keyHash,
   laneOf,
   mirrorOf,
@@ -22,7 +23,9 @@ import {
   outcomeOf,
   START_MS,
   settlementOf,
+  storedMirror,
   valuesOf,
+  writing,
 } from '../../fixtures/store/session.ts';
 import type { TestTable } from '../../fixtures/store/testTable.ts';
 
@@ -39,8 +42,6 @@ function sizeOf(value: unknown): number {
   }
   return typeof value === 'string' ? Buffer.byteLength(value) : 10;
 }
-
-const incompressible = (bytes: number) => randomBytes(bytes).toString('base64').slice(0, bytes);
 
 describeOnDatabases('How sessions lie in the table', ({ newTable }) => {
   let table: TestTable;
@@ -73,49 +74,50 @@ describeOnDatabases('How sessions lie in the table', ({ newTable }) => {
       // Prepare
       const values = { a: incompressible(600_000), b: incompressible(2_000) };
       const first = mirrorOf(1, newVariable('a', values.a), newVariable('b', values.b), newVariable('small', 1));
-      const options = { fence: newId(), keepUntilMs: START_MS + HOUR_MS };
-      const firstRef = await store.writeMirror({ sessionId }, first, options);
+      const { lane } = await commit(store, sessionId);
+      const options = writing({ keepUntilMs: START_MS + HOUR_MS });
+      table.forgetWrites();
+      const firstRef = await store.writeMirror(lane, first, options);
       expect(writtenKinds()).toEqual(['BLOB', 'BLOB', 'BLOB', 'STATE']);
       table.forgetWrites();
 
       // Act: one small value changes, a large one is put again as it is.
-      const stored = await store.readMirror({ sessionId }, firstRef);
+      const stored = await storedMirror(store, lane, firstRef);
       const { mirror } = putVariables(
-        stored?.mirror ?? mirrorOf(0),
+        stored.mirror,
         [
           { key: 'small', value: 2, scope: 'session' },
           { key: 'a', value: values.a, scope: 'session' },
         ],
         { version: 2, atMs: START_MS, source: 'crm' },
       );
-      const secondRef = await store.writeMirror({ sessionId }, mirror, {
-        ...options,
-        keepUntilMs: START_MS + 2 * HOUR_MS,
-      });
+      const secondRef = await store.writeMirror(lane, mirror, { ...options, keepUntilMs: START_MS + 2 * HOUR_MS });
 
       // Assess
       expect(writtenKinds()).toEqual(['STATE']);
-      expect(await loaded(secondRef)).toEqual({ ...values, small: 2 });
-      expect(await loaded(firstRef)).toEqual({ ...values, small: 1 });
+      expect(await loaded(lane, secondRef)).toEqual({ ...values, small: 2 });
+      expect(await loaded(lane, firstRef)).toEqual({ ...values, small: 1 });
     });
 
     it('of a mirror that is to live longer than its large values prolong these', async () => {
       const first = mirrorOf(1, newVariable('a', incompressible(2_000)));
-      const options = { fence: newId(), keepUntilMs: START_MS + HOUR_MS };
-      const stored = await store.readMirror({ sessionId }, await store.writeMirror({ sessionId }, first, options));
+      const { lane } = await commit(store, sessionId);
+      const options = writing({ keepUntilMs: START_MS + HOUR_MS });
+      const stored = await storedMirror(store, lane, await store.writeMirror(lane, first, options));
 
       const keepUntilMs = START_MS + 10 * DAY_MS;
-      await store.writeMirror({ sessionId }, stored?.mirror ?? mirrorOf(0), { fence: newId(), keepUntilMs });
+      const stateRef = await store.writeMirror(lane, stored.mirror, writing({ keepUntilMs }));
 
       const blobs = await table.itemsOf(sessionId, 'BLOB#');
       expect(blobs).toHaveLength(1);
       expect(blobs[0]?.['ttl']).toBeGreaterThanOrEqual(keepUntilMs / 1_000);
+      const prolonged = (await storedMirror(store, lane, stateRef)).mirror.variables.get('session:/a');
+      expect(prolonged?.stored?.keptUntilMs).toBeGreaterThanOrEqual(keepUntilMs);
     });
 
-    async function loaded(stateRef: string) {
-      const stored = await store.readMirror({ sessionId }, stateRef);
-      const mirror: Mirror = stored?.mirror ?? mirrorOf(0);
-      return valuesOf(await store.loadValues({ sessionId }, mirror));
+    async function loaded(lane: Lane, stateRef: string) {
+      const { mirror } = await storedMirror(store, lane, stateRef);
+      return valuesOf(await store.loadValues(lane, mirror));
     }
   });
 
@@ -154,7 +156,7 @@ describeOnDatabases('How sessions lie in the table', ({ newTable }) => {
     it('fits into one item with the largest operations, answers and audit entries, and every idempotency key', async () => {
       // Prepare: two generations of keys up to their limit, and refusals.
       await commit(store, sessionId, { operation: newOperation({ idempotencyHash: keyHash('a') }), lease: newLease() });
-      const keys = () => new Set(Array.from({ length: 1_299 }, () => randomBytes(16)));
+      const keys = () => new Set(Array.from({ length: 1_299 }, (_, n) => createHash('md5').update(`${n}`).digest()));
       const generation = Math.floor(START_MS / (12 * HOUR_MS));
       await table.put({
         ...(await table.laneOf(sessionId)),
@@ -195,7 +197,7 @@ describeOnDatabases('How sessions lie in the table', ({ newTable }) => {
         correlationId,
         client,
         idempotencyHash: keyHash(newId()),
-        payload: { variables: [{ key: 'v', value: incompressible(1_190), scope: 'session' }] },
+        payload: { kind: 'inject', variables: [{ key: 'v', value: incompressible(1_170), scope: 'session' }] },
       });
     const largeChanges = [{ path: `/${incompressible(560)}`, scope: 'session', before: null, after: '' }] as const;
 

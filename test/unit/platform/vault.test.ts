@@ -65,7 +65,7 @@ describe('Sealing', () => {
   it('opens under no other key, and says nothing of the content', () => {
     const sealed = vault.seal('c', bytes('hunter2'));
     expect(() => other.open('c', sealed)).toThrow(SealError);
-    expect(() => vault.open('c', sealed, vault.auditKey(vault.newSalt()))).toThrow(SealError);
+    expect(() => vault.open('c', sealed, vault.contentKey(vault.newSalt()))).toThrow(SealError);
     expect(Buffer.from(sealed).toString('latin1')).not.toContain('hunter2');
   });
 
@@ -119,11 +119,34 @@ describe('Keys', () => {
     const keys = [
       vault.chainKey('SESSION#a'),
       vault.chainKey('SESSION#b'),
-      vault.auditKey(salt),
-      vault.auditKey(vault.newSalt()),
+      vault.contentKey(salt),
+      vault.contentKey(vault.newSalt()),
     ];
     expect(new Set(keys.map((key) => Buffer.from(key).toString('hex'))).size).toBe(keys.length);
-    expect(vault.auditKey(salt)).toEqual(vault.auditKey(salt));
+    expect(vault.contentKey(salt)).toEqual(vault.contentKey(salt));
+  });
+
+  it('of a session is made of its salt and the master key, whatever else is derived meanwhile', () => {
+    const salt = vault.newSalt();
+    const key = vault.contentKey(salt);
+    const larger = Buffer.concat([Buffer.alloc(5, 1), salt, Buffer.alloc(5, 1)]);
+    for (let index = 0; index < 300; index += 1) vault.contentKey(Buffer.of(index >> 8, index & 255));
+
+    expect(vault.contentKey(salt)).toEqual(key);
+    expect(vault.contentKey(larger.subarray(5, 5 + salt.byteLength))).toEqual(key);
+    expect(new Vault(new Uint8Array(32).fill(7)).contentKey(salt)).toEqual(key);
+    expect(other.contentKey(salt)).not.toEqual(key);
+    expect(vault.contentKey(Buffer.of(0, 1))).not.toEqual(vault.contentKey(Buffer.of(1, 0)));
+  });
+
+  it('what was sealed for one session opens under no other salt, nor without any', () => {
+    const [salt, next] = [vault.newSalt(), vault.newSalt()];
+    const sealed = vault.seal('c', compressible, vault.contentKey(salt));
+
+    expect(compressible.equals(vault.open('c', sealed, vault.contentKey(salt)))).toBe(true);
+    for (const key of [vault.contentKey(next), vault.chainKey('c'), undefined]) {
+      expect(() => vault.open('c', sealed, key)).toThrow(SealError);
+    }
   });
 
   it('a master key that is too short is refused', () =>

@@ -1,7 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import type { OperationPayload } from '../../../../lib/operations/ports/sessionStore.ts';
 import {
   commit,
+  incompressible,
   laneOf,
   newLease,
   newOperation,
@@ -39,10 +40,11 @@ export function commitContract(store: StoreUnderTest): void {
 
     it.each([
       ['small', { text: 'Grüße, 東京 🚀 \u0000 "\\" \ud800', 'a.b[0]': [null, true, -0.5, 1e21, {}] }],
-      ['large', { text: randomBytes(600_000).toString('base64') }],
+      ['large', { text: incompressible(800_000) }],
     ])('keeps a %s payload as it is', async (_, value) => {
       const sessionId = newSession();
       const payload = {
+        kind: 'inject',
         variables: [
           { key: 'a', value, scope: 'user', expiresAtMs: START_MS + 1 },
           { key: 'b', value: null, scope: 'global' },
@@ -53,6 +55,29 @@ export function commitContract(store: StoreUnderTest): void {
       await commit(store(), sessionId, { operation: newOperation({ payload }) });
 
       const [entry] = (await laneOf(store(), sessionId)).journal;
+      expect(await entry?.payload()).toEqual(payload);
+    });
+
+    it.each<[string, OperationPayload]>([
+      [
+        'sync',
+        {
+          kind: 'sync',
+          data: { profile: { 'a/b~c': null, tags: [1, { deep: {} }], empty: {} }, gone: null },
+          expiries: { '/profile/a~1b~0c': START_MS + 1, '/profile/tags': START_MS + 2 },
+          defaultExpiresAtMs: START_MS + 3,
+        },
+      ],
+      ['large sync', { kind: 'sync', data: { text: incompressible(800_000) }, expiries: {} }],
+      ['expire', { kind: 'expire' }],
+    ])('keeps what a %s is to do as it is', async (_, payload) => {
+      const sessionId = newSession();
+      const { kind } = payload;
+
+      await commit(store(), sessionId, { operation: newOperation({ kind, payload }) });
+
+      const [entry] = (await laneOf(store(), sessionId)).journal;
+      expect(entry).toMatchObject({ kind, version: 1 });
       expect(await entry?.payload()).toEqual(payload);
     });
 

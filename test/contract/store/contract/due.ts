@@ -3,7 +3,9 @@ import type { SessionId } from '../../../../lib/context/sessionId.ts';
 import {
   archive,
   commit,
+  DAY_MS,
   laneOf,
+  newOperation,
   newRefusal,
   newSession,
   operate,
@@ -75,6 +77,35 @@ export function dueContract(store: StoreUnderTest): void {
       await store().noteRefusal(sessionId, newRefusal(), START_MS + 60_000);
 
       expect(await dueInAnyShard(START_MS)).toEqual([sessionId]);
+    });
+  });
+
+  describe('A session that waits for nothing but an expiry far away', () => {
+    const farAwayMs = START_MS + 30 * DAY_MS;
+
+    async function waitingSession(): Promise<SessionId> {
+      const sessionId = newSession();
+      await operate(store(), sessionId, newOperation(), { dueAtMs: farAwayMs, nextExpiryMs: farAwayMs });
+      return sessionId;
+    }
+
+    it('is due then, and not before', async () => {
+      const sessionId = await waitingSession();
+
+      expect(await dueInAnyShard(farAwayMs - 1)).toEqual([]);
+      expect(await dueInAnyShard(farAwayMs)).toEqual([sessionId]);
+    });
+
+    it.each<[string, (sessionId: SessionId, dueAtMs: number) => Promise<unknown>]>([
+      ['an operation', (sessionId, dueAtMs) => commit(store(), sessionId, { dueAtMs })],
+      ['a refusal', (sessionId, dueAtMs) => store().noteRefusal(sessionId, newRefusal(), dueAtMs)],
+    ])('is due earlier when %s comes', async (_, come) => {
+      const sessionId = await waitingSession();
+
+      await come(sessionId, START_MS + 60_000);
+
+      expect(await dueInAnyShard(START_MS + 59_999)).toEqual([]);
+      expect(await dueInAnyShard(START_MS + 60_000)).toEqual([sessionId]);
     });
   });
 

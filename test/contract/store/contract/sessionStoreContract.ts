@@ -3,6 +3,8 @@ import type { SessionStore } from '../../../../lib/operations/ports/sessionStore
 import { auditContract } from './audit.ts';
 import { commitContract } from './commit.ts';
 import { dueContract } from './due.ts';
+import { eraseContract } from './erase.ts';
+import { historyContract } from './history.ts';
 import { idempotencyContract } from './idempotency.ts';
 import { leaseContract } from './lease.ts';
 import { mirrorsContract } from './mirrors.ts';
@@ -24,6 +26,8 @@ export function sessionStoreContract(name: string, makeStore: () => Promise<Sess
     outcomesContract(store);
     dueContract(store);
     mirrorsContract(store);
+    historyContract(store);
     auditContract(store);
+    eraseContract(store);
   });
 }

@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import type { SessionId } from '../../../../lib/context/sessionId.ts';
 import {
   answerOf,
   archive,
   auditOf,
   commit,
+  DAY_MS,
   idleSettlementOf,
   laneOf,
   newLease,
@@ -55,6 +57,19 @@ export function settleContract(store: StoreUnderTest): void {
       await operate(store(), sessionId);
 
       expect(await laneOf(store(), sessionId)).toMatchObject({ stateRef: 'ref-1', idleUntilMs: START_MS + 1 });
+    });
+
+    it('keeps the time of the next expiry, and forgets it when there is none any more', async () => {
+      const sessionId = newSession();
+      const nextExpiryMs = START_MS + 3_600_000;
+
+      await operate(store(), sessionId, newOperation(), { nextExpiryMs });
+      expect(await laneOf(store(), sessionId)).toMatchObject({ nextExpiryMs });
+      expect((await commit(store(), sessionId)).lane).toMatchObject({ nextExpiryMs });
+      const lane = await laneOf(store(), sessionId);
+      await store().settle(lane, settlementOf(lane, { nextExpiryMs: undefined }));
+
+      expect(await laneOf(store(), sessionId)).not.toHaveProperty('nextExpiryMs');
     });
 
     it('notes that the session has ended', async () => {
@@ -187,14 +202,14 @@ export function settleContract(store: StoreUnderTest): void {
     });
   });
 
+  /** What may come between the reading of a lane and its settle. */
+  const COMING: readonly [string, (sessionId: SessionId) => Promise<unknown>][] = [
+    ['an operation', (sessionId) => commit(store(), sessionId)],
+    ['a refusal', (sessionId) => store().noteRefusal(sessionId, newRefusal(), START_MS)],
+  ];
+
   describe('Settle that sees nothing left to do', () => {
-    it.each([
-      ['an operation', (sessionId: ReturnType<typeof newSession>) => commit(store(), sessionId)],
-      [
-        'a refusal',
-        (sessionId: ReturnType<typeof newSession>) => store().noteRefusal(sessionId, newRefusal(), START_MS),
-      ],
-    ])('has to settle again when %s has come since', async (_, come) => {
+    it.each(COMING)('has to settle again when %s has come since', async (_, come) => {
       // Prepare
       const sessionId = newSession();
       const { lane } = await commit(store(), sessionId);
@@ -209,6 +224,62 @@ export function settleContract(store: StoreUnderTest): void {
       expect([first, second]).toEqual(['moved-on', 'settled']);
       expect(before).toMatchObject({ confirmedVersion: 0, lease: lane.lease });
       expect(await laneOf(store(), sessionId)).toMatchObject({ confirmedVersion: 1 });
+    });
+
+    it.each(COMING)('but an expiry far away has to settle again when %s has come since', async (_, come) => {
+      // Prepare
+      const sessionId = newSession();
+      const { lane } = await commit(store(), sessionId);
+      await come(sessionId);
+      const farAwayMs = START_MS + 30 * DAY_MS;
+      const expiring = { nextExpiryMs: farAwayMs, dueAtMs: farAwayMs };
+
+      // Act
+      const first = await store().settle(lane, settlementOf(lane, { ...expiring, isOtherwiseIdle: true }));
+      const before = await laneOf(store(), sessionId);
+      const again = { nextExpiryMs: farAwayMs, dueAtMs: START_MS + 100, isOtherwiseIdle: false };
+      const second = await store().settle(lane, settlementOf(lane, again));
+
+      // Assess
+      expect([first, second]).toEqual(['moved-on', 'settled']);
+      expect(before).toMatchObject({ confirmedVersion: 0, lease: lane.lease });
+      expect(before).not.toHaveProperty('nextExpiryMs');
+      expect(await laneOf(store(), sessionId)).toMatchObject({
+        confirmedVersion: 1,
+        nextExpiryMs: farAwayMs,
+        dueAtMs: START_MS + 100,
+      });
+    });
+
+    it('but an expiry far away is enough where nothing has come: the lane is due then', async () => {
+      const sessionId = newSession();
+      const { lane } = await commit(store(), sessionId);
+      const farAwayMs = START_MS + 30 * DAY_MS;
+      const expiring = { nextExpiryMs: farAwayMs, dueAtMs: farAwayMs };
+
+      expect(await store().settle(lane, settlementOf(lane, { ...expiring, isOtherwiseIdle: true }))).toBe('settled');
+
+      expect(await laneOf(store(), sessionId)).toMatchObject(expiring);
+    });
+
+    it('need not settle again where it has something to do anyway, whatever has come', async () => {
+      for (const [, come] of COMING) {
+        const sessionId = newSession();
+        const { lane } = await commit(store(), sessionId);
+        await come(sessionId);
+
+        expect(await store().settle(lane, settlementOf(lane))).toBe('settled');
+      }
+    });
+
+    it('is fenced off, and not told to settle again, where the lease is gone', async () => {
+      const sessionId = newSession();
+      const { lane } = await commit(store(), sessionId);
+      await store().takeLease({ sessionId }, newLease(), START_MS + 10_000);
+      await commit(store(), sessionId);
+
+      const idle = { dueAtMs: START_MS + 30 * DAY_MS, isOtherwiseIdle: true };
+      expect(await store().settle(lane, settlementOf(lane, idle))).toBe('fenced');
     });
 
     it('is enough where nothing has come', async () => {
