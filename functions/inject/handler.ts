@@ -3,7 +3,7 @@ import { createHttpHandler } from '../../lib/http/handler.ts';
 import { inject, repeatInject } from '../../lib/operations/inject.ts';
 import { recordRefusal } from '../../lib/operations/recordRefusal.ts';
 import { createBridge, wireLane } from '../../lib/platform/deps.ts';
-import { answerInject, readInject } from './request.ts';
+import { answerInject, keysOf, readInject } from './request.ts';
 
 const bridge = createBridge('inject', wireLane);
 
@@ -17,7 +17,7 @@ export const handler = createHttpHandler({
       handle: async (request) => {
         const startedAtMs = bridge.clock.now();
         const { command, outdated } = readInject(request, startedAtMs);
-        requireKeyPrefixes(request.client, command.variables);
+        requireKeyPrefixes(request.client, keysOf(command));
         const services = await bridge.services();
         const answer = await (outdated === undefined ? inject(services, command) : repeatInject(services, command));
         if (answer === undefined) throw outdated;
@@ -26,7 +26,13 @@ export const handler = createHttpHandler({
       onRefused: async (refusal) => {
         const { problem, client, ...rest } = refusal;
         const pointers = problem.options.errors?.map(({ pointer }) => pointer) ?? [];
-        await recordRefusal(await bridge.services(), { ...rest, client: client.name, code: problem.code, pointers });
+        await recordRefusal(await bridge.services(), {
+          ...rest,
+          operation: 'inject',
+          client: client.name,
+          code: problem.code,
+          pointers,
+        });
       },
     },
   },

@@ -1,6 +1,7 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import {
   expiresAt,
+  floodable,
   idempotencyKeyOf,
   isPast,
   jsonObject,
@@ -11,23 +12,29 @@ import {
   type Violation,
   variableKey,
 } from '../../lib/http/fields.ts';
+import { acceptedOf } from '../../lib/http/laneAnswers.ts';
 import type { Answer, BridgeRequest } from '../../lib/http/messages.ts';
 import { Problem } from '../../lib/http/problem.ts';
 import type { InjectAnswer, InjectCommand } from '../../lib/operations/inject.ts';
 
-const variable = z.strictObject({
-  key: variableKey,
-  value: jsonValue,
-  scope,
-  expiresAt: expiresAt.optional(),
-  ttlSeconds: ttlSeconds.optional(),
-});
+const variable = z.strictObject(
+  {
+    key: variableKey,
+    value: jsonValue,
+    scope,
+    expiresAt: z.optional(expiresAt),
+    ttlSeconds: z.optional(ttlSeconds),
+  },
+  'must be an object',
+);
 
 const injectBody = z.strictObject(
   {
-    variables: z.array(variable, 'must be a list of variables').min(1, 'must name at least one variable'),
-    mergeStrategy: z.literal('atomic_put', 'must be atomic_put').default('atomic_put'),
-    crm: jsonObject.optional(),
+    variables: floodable(
+      z.array(variable, 'must be a list of variables').check(z.minLength(1, 'must name at least one variable')),
+    ),
+    mergeStrategy: z._default(z.literal('atomic_put', 'must be atomic_put'), 'atomic_put'),
+    crm: z.optional(jsonObject),
   },
   'must be an object',
 );
@@ -107,73 +114,30 @@ export function readInject(
   return mayBeRepeat ? { command, outdated: new Problem('validation-failed', { errors: wrong }) } : { command };
 }
 
+/** The keys that a command would write, with where its request says so. */
+export function keysOf({ variables }: InjectCommand): { key: string; pointer: string }[] {
+  return variables.map(({ key }, index) => ({ key, pointer: `/variables/${index}/key` }));
+}
+
 /**
  * The answer to a command.
  * @throws {Problem} for everything but a confirmed or pending operation.
  */
 export function answerInject(command: InjectCommand, answer: InjectAnswer, nowMs: number, startedAtMs: number): Answer {
   const { sessionId } = command;
-  switch (answer.kind) {
-    case 'too-large': {
-      const detail = `The upstream takes ${answer.maxBytes} bytes; this request would send ${answer.bytes}. Nothing changed.`;
-      throw new Problem('payload-too-large', { detail });
-    }
-    case 'busy':
-      throw new Problem('session-busy', { headers: { 'retry-after': String(answer.retryAfterSeconds) } });
-    case 'mismatch':
-      throw new Problem('idempotency-mismatch');
-    case 'in-progress':
-      throw new Problem('operation-in-progress', { headers: { 'retry-after': '1' } });
-    case 'pending': {
-      const { operationId, auditId, version } = answer;
-      return {
-        status: 202,
-        headers: {
-          location: `/v1/sessions/${encodeURIComponent(sessionId)}/audit?operationId=${operationId}`,
-          ...replayed(answer.replayed),
-        },
-        body: {
-          status: 'pending',
-          sessionId,
-          version,
-          visibility: 'queued',
-          variablesInjected: 0,
-          latencyMs: nowMs - startedAtMs,
-          operationId,
-          auditId,
-        },
-      };
-    }
-    case 'settled': {
-      const { outcome } = answer;
-      if (outcome.kind === 'refused') {
-        const errors = outcome.paths?.map((pointer) => ({ pointer, code: outcome.code, message: 'is in dispute' }));
-        throw new Problem(outcome.code, {
-          headers: replayed(answer.replayed),
-          isAudited: true,
-          ...(errors && { errors }),
-        });
-      }
-      const { version, variablesInjected, latencyMs, operationId, auditId, result } = outcome;
-      return {
-        status: 200,
-        headers: replayed(answer.replayed),
-        body: {
-          status: 'injected',
-          sessionId,
-          version,
-          visibility: 'confirmed',
-          variablesInjected,
-          latencyMs,
-          operationId,
-          auditId,
-          result,
-        },
-      };
-    }
+  if (answer.kind === 'too-large') {
+    const detail = `The upstream takes ${answer.maxBytes} bytes; this request would send ${answer.bytes}. Nothing changed.`;
+    throw new Problem('payload-too-large', { detail });
   }
-}
-
-function replayed(isReplay: boolean): Record<string, string> {
-  return isReplay ? { 'idempotency-replayed': 'true' } : {};
+  const accepted = acceptedOf(sessionId, answer);
+  const { headers } = accepted;
+  if (accepted.kind === 'pending') {
+    const { operationId, auditId, version } = accepted;
+    const latencyMs = nowMs - startedAtMs;
+    const body = { status: 'pending', sessionId, version, visibility: 'queued', variablesInjected: 0, latencyMs };
+    return { status: 202, headers, body: { ...body, operationId, auditId } };
+  }
+  const { version, variablesInjected, latencyMs, operationId, auditId, result } = accepted.outcome;
+  const body = { status: 'injected', sessionId, version, visibility: 'confirmed', variablesInjected, latencyMs };
+  return { status: 200, headers, body: { ...body, operationId, auditId, result } };
 }

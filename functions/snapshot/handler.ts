@@ -1,12 +1,22 @@
 import { createHttpHandler } from '../../lib/http/handler.ts';
-import { inspect } from '../../lib/operations/inspect.ts';
+import { diff } from '../../lib/operations/history.ts';
+import { inspect, inspectVersion } from '../../lib/operations/inspect.ts';
 import { createBridge, wireReads } from '../../lib/platform/deps.ts';
 import { tenantSchema as schema } from '../../lib/platform/tenantSchema.ts';
-import { answerAudit, answerInspect, readAuditQuery } from './request.ts';
+import {
+  answerAudit,
+  answerDiff,
+  answerInspect,
+  answerPast,
+  readAuditQuery,
+  readVersion,
+  readVersions,
+} from './request.ts';
 
 const bridge = createBridge('snapshot', wireReads);
+const { contextMaxBytes } = bridge.config;
 
-/** Reads: a session as the mirror knows it, and its audit trail. */
+/** Reads: a session as the mirror knows it or knew it, what changed between two versions, and its audit trail. */
 export const handler = createHttpHandler({
   ...bridge.http,
   routes: {
@@ -14,9 +24,20 @@ export const handler = createHttpHandler({
       operation: 'inspect',
       body: 'none',
       handle: async (request) => {
+        const version = readVersion(request);
         const { store, clock } = await bridge.services();
-        const found = await inspect({ store, clock, schema }, request.sessionId);
-        return answerInspect(request, found, bridge.config.contextMaxBytes);
+        const deps = { store, clock, schema };
+        return version === undefined
+          ? answerInspect(request, await inspect(deps, request.sessionId), contextMaxBytes)
+          : answerPast(request, await inspectVersion(deps, request.sessionId, version), contextMaxBytes);
+      },
+    },
+    'GET /v1/sessions/{sessionId}/diff': {
+      operation: 'inspect',
+      body: 'none',
+      handle: async (request) => {
+        const { from, to } = readVersions({ from: request.query['from'], to: request.query['to'] });
+        return answerDiff(request, { from, to }, await diff(await bridge.services(), request.sessionId, { from, to }));
       },
     },
     'GET /v1/sessions/{sessionId}/audit': {

@@ -1,19 +1,24 @@
+import { hasGrant } from '../../lib/http/admission.ts';
 import type { Answer, BridgeRequest } from '../../lib/http/messages.ts';
 import { Problem } from '../../lib/http/problem.ts';
-import type { Inspection } from '../../lib/operations/inspect.ts';
+import type { ContextDiff } from '../../lib/operations/history.ts';
+import type { Inspection, PastInspection, ShownContext } from '../../lib/operations/inspect.ts';
 import type { AuditPage, AuditQuery, AuditRecord } from '../../lib/operations/ports/sessionStore.ts';
 
 const AUDIT_LIMIT_DEFAULT = 50;
 const AUDIT_LIMIT_MAX = 500;
 
-export function answerInspect(
-  request: BridgeRequest,
-  found: Inspection | 'unknown' | 'ended',
-  limitBytes: number,
-): Answer {
+type Unknown = 'unknown' | 'ended' | 'unknown-version';
+
+function shownOrThrow<Found extends object>(found: Found | Unknown): Found {
   if (found === 'unknown') throw new Problem('unknown-session');
   if (found === 'ended') throw new Problem('session-ended');
-  const { nowMs } = found;
+  if (found === 'unknown-version') throw new Problem('unknown-version');
+  return found;
+}
+
+export function answerInspect(request: BridgeRequest, answer: Inspection | Unknown, limitBytes: number): Answer {
+  const found = shownOrThrow(answer);
   return {
     status: 200,
     body: {
@@ -21,25 +26,81 @@ export function answerInspect(
       version: found.version,
       confirmedVersion: found.confirmedVersion,
       freshness: 'mirror',
-      context: found.context,
-      variables: found.variables.map(({ path, scope, value, expiresAtMs, updatedAtMs, source, version }) => ({
-        path,
-        scope,
-        value,
-        expiresAt: expiresAtMs === undefined ? null : instant(expiresAtMs),
-        ttlSecondsLeft: expiresAtMs === undefined ? null : Math.ceil((expiresAtMs - nowMs) / 1_000),
-        updatedAt: instant(updatedAtMs),
-        source,
-        version,
-      })),
-      sizeBytes: found.sizeBytes,
-      limitBytes,
-      schemaValid: found.schemaErrors.length === 0,
-      schemaErrors: found.schemaErrors,
+      ...contextBody(found, limitBytes),
       pendingOperations: found.pendingOperations,
       recentAudit: found.recentAudit.map(entryOf),
     },
   };
+}
+
+export function answerPast(request: BridgeRequest, answer: PastInspection | Unknown, limitBytes: number): Answer {
+  const found = shownOrThrow(answer);
+  const { version, atMs } = found;
+  return {
+    status: 200,
+    body: {
+      sessionId: request.sessionId,
+      version,
+      confirmedVersion: version,
+      asOf: atMs === 0 ? null : instant(atMs),
+      freshness: 'mirror',
+      ...contextBody(found, limitBytes),
+    },
+  };
+}
+
+function contextBody({ context, variables, sizeBytes, schemaErrors, nowMs }: ShownContext, limitBytes: number): object {
+  return {
+    context,
+    variables: variables.map(({ path, scope, value, expiresAtMs, updatedAtMs, source, version }) => ({
+      path,
+      scope,
+      value,
+      expiresAt: expiresAtMs === undefined ? null : instant(expiresAtMs),
+      ttlSecondsLeft: expiresAtMs === undefined ? null : Math.ceil((expiresAtMs - nowMs) / 1_000),
+      updatedAt: instant(updatedAtMs),
+      source,
+      version,
+    })),
+    sizeBytes,
+    limitBytes,
+    schemaValid: schemaErrors.length === 0,
+    schemaErrors,
+  };
+}
+
+/** @throws {Problem} `invalid-query` */
+export function readVersion({ query }: BridgeRequest): number | undefined {
+  const { version } = query;
+  if (version === undefined) return undefined;
+  return readVersions({ version }).version;
+}
+
+/** @throws {Problem} `invalid-query`, naming every parameter that is missing or wrong. */
+export function readVersions<Name extends string>(
+  given: Readonly<Record<Name, string | undefined>>,
+): Record<Name, number> {
+  const entries = Object.entries<string | undefined>(given);
+  const errors = entries
+    .filter(([, text]) => text === undefined || !/^\d{1,12}$/.test(text))
+    .map(([name, text]) => ({
+      pointer: `/${name}`,
+      code: 'invalid-parameter',
+      message: text === undefined ? 'is missing' : 'must be a version, a whole number from 0',
+    }));
+  if (errors.length > 0) throw new Problem('invalid-query', { errors });
+  return Object.fromEntries(entries.map(([name, text]) => [name, Number(text)])) as Record<Name, number>;
+}
+
+export function answerDiff(
+  request: BridgeRequest,
+  versions: { readonly from: number; readonly to: number },
+  answer: ContextDiff | Unknown,
+): Answer {
+  const { added, removed, changed, values } = shownOrThrow(answer);
+  const mayRead = hasGrant(request.client, 'values');
+  const body = { sessionId: request.sessionId, ...versions, added, removed, changed };
+  return { status: 200, body: mayRead ? { ...body, values: Object.fromEntries(values) } : body };
 }
 
 /** @throws {Problem} `invalid-query`, naming the parameter. */

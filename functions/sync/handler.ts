@@ -1,31 +1,110 @@
 import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
+import { requireKeyPrefixes } from '../../lib/http/admission.ts';
+import { createHttpHandler } from '../../lib/http/handler.ts';
+import type { HttpEvent } from '../../lib/http/messages.ts';
+import { Problem } from '../../lib/http/problem.ts';
+import { erase } from '../../lib/operations/erase.ts';
+import { type RefusalCommand, recordRefusal } from '../../lib/operations/recordRefusal.ts';
+import { sync } from '../../lib/operations/sync.ts';
 import { workOffDue } from '../../lib/operations/workOffDue.ts';
 import { createBridge, wireLane } from '../../lib/platform/deps.ts';
+import type { InvocationTelemetry } from '../../lib/platform/telemetry.ts';
+import { addresseeOf, endOfEvent, isSyncRequested, readSyncEvent } from './event.ts';
+import { answerSync, keysOf, readSync } from './request.ts';
 
 const bridge = createBridge('sync', wireLane);
+const { contextMaxBytes, syncDefaultTtlSeconds, sessionIdPrefix, requestBudgetMs, dueShards } = bridge.config;
 
 /** Left of the Lambda's time for what is under way when the last lane is begun. */
 const MARGIN_MS = 2_000;
 
-/** The schedule: every minute works off what is due. What it does not get to is taken next time. */
-export const handler = middy<unknown, object, Error, Context>().handler(async (_event, context) => {
-  const correlationId = context.awsRequestId;
-  const telemetry = bridge.telemetry.forInvocation(correlationId);
+const http = createHttpHandler({
+  ...bridge.http,
+  routes: {
+    'POST /v1/sessions/{sessionId}/sync': {
+      operation: 'sync',
+      body: 'json',
+      handle: async (request) => {
+        const command = readSync(request, syncDefaultTtlSeconds);
+        requireKeyPrefixes(request.client, keysOf(command));
+        return answerSync(command, await sync(await bridge.services(), command), contextMaxBytes);
+      },
+      onRefused: ({ client, ...refusal }) => audit({ ...refusal, operation: 'sync', client: client.name }),
+    },
+    'DELETE /v1/sessions/{sessionId}': {
+      operation: 'erase',
+      body: 'none',
+      handle: async (request) => {
+        // No prefix covers a whole session.
+        requireKeyPrefixes(request.client, [{ key: '', pointer: '' }]);
+        const isErased = await erase(await bridge.services(), { ...request, client: request.client.name });
+        if (!isErased) throw new Problem('session-busy', { headers: { 'retry-after': '1' } });
+        return { status: 204 };
+      },
+      onRefused: ({ client, ...refusal }) => audit({ ...refusal, operation: 'erase', client: client.name }),
+    },
+  },
+});
+
+/** Three callers: HTTP, an event that asks for a sync, and the schedule. */
+export const handler = middy<unknown, unknown, Error, Context>().handler(async (event, context) => {
+  if (isHttp(event)) return http(event, context);
+  const telemetry = bridge.telemetry.forInvocation(context.awsRequestId);
   try {
-    const deadlineMs = bridge.clock.now() + context.getRemainingTimeInMillis() - MARGIN_MS;
-    const report = await workOffDue(await bridge.services(), {
-      shards: bridge.config.dueShards,
-      deadlineMs,
-      correlationId,
-      telemetry,
-    });
-    telemetry.log('info', 'due lanes worked off', { ...report });
-    return report;
+    return await (isSyncRequested(event) ? syncFor(event, context, telemetry) : tick(context, telemetry));
   } catch (error) {
-    telemetry.log('error', 'the schedule failed', {}, error);
+    telemetry.log('error', isSyncRequested(event) ? 'an event was not taken' : 'the schedule failed', {}, error);
     throw error;
   } finally {
     telemetry.flush();
   }
 });
+
+/** Refused requests are audited too, whoever sent them. */
+async function audit({
+  problem,
+  ...refusal
+}: Omit<RefusalCommand, 'code' | 'pointers'> & { readonly problem: Problem }): Promise<void> {
+  const pointers = problem.options.errors?.map(({ pointer }) => pointer) ?? [];
+  await recordRefusal(await bridge.services(), { ...refusal, code: problem.code, pointers });
+}
+
+function isHttp(event: unknown): event is HttpEvent {
+  return typeof event === 'object' && event !== null && 'routeKey' in event;
+}
+
+/** What is wrong in itself will not get better by being delivered again: it is told, and that is all. */
+async function syncFor(event: unknown, context: Context, telemetry: InvocationTelemetry): Promise<object> {
+  const correlationId = context.awsRequestId;
+  const deadlineMs =
+    bridge.clock.now() + Math.min(requestBudgetMs, Math.max(0, context.getRemainingTimeInMillis() - MARGIN_MS));
+  let command: ReturnType<typeof readSyncEvent>;
+  try {
+    command = readSyncEvent(event, { sessionIdPrefix, defaultTtlSeconds: syncDefaultTtlSeconds });
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    const addressee = addresseeOf(event, { sessionIdPrefix });
+    const errors = error.options.errors?.length;
+    telemetry.log('error', 'an event was refused', { code: error.code, errors, audited: addressee !== undefined });
+    if (addressee === undefined) telemetry.count('OperationRefused');
+    else await audit({ ...addressee, operation: 'sync', problem: error, correlationId, telemetry });
+    return { ended: 'refused', code: error.code };
+  }
+  const answer = await sync(await bridge.services(), { ...command, correlationId, deadlineMs, telemetry });
+  const end = endOfEvent(answer);
+  telemetry.log('info', 'sync by event', end);
+  return end;
+}
+
+/** Every minute works off what is due. What it does not get to is taken next time. */
+async function tick(context: Context, telemetry: InvocationTelemetry): Promise<object> {
+  const report = await workOffDue(await bridge.services(), {
+    shards: dueShards,
+    deadlineMs: bridge.clock.now() + context.getRemainingTimeInMillis() - MARGIN_MS,
+    correlationId: context.awsRequestId,
+    telemetry,
+  });
+  telemetry.log('info', 'due lanes worked off', { ...report });
+  return report;
+}

@@ -24,26 +24,27 @@ function bearerOf(header: string | undefined): string | undefined {
   return /^Bearer +(\S+)$/i.exec(header?.trim() ?? '')?.[1];
 }
 
+export function hasGrant({ operations }: ClientGrant, operation: string): boolean {
+  return operations.includes(operation) || operations.includes('*');
+}
+
 /** @throws {Problem} `forbidden` when the client lacks the grant for `operation`. */
 export function requireGrant(client: ClientGrant, operation: string): void {
-  if (client.operations.includes(operation) || client.operations.includes('*')) return;
+  if (hasGrant(client, operation)) return;
   throw new Problem('forbidden', { detail: `The client has no grant for "${operation}".` });
 }
 
-/** @throws {Problem} `forbidden`, naming every variable whose key lies outside the client's prefixes. */
-export function requireKeyPrefixes(client: ClientGrant, variables: readonly { readonly key: string }[]): void {
-  const { keyPrefixes } = client;
+/**
+ * @param keys - what the request would write, with the pointer to where it says so
+ * @throws {Problem} `forbidden`, naming every key that lies outside the client's prefixes.
+ */
+export function requireKeyPrefixes(
+  { keyPrefixes }: ClientGrant,
+  keys: readonly { readonly key: string; readonly pointer: string }[],
+): void {
   if (keyPrefixes === undefined) return;
-  const errors = variables.flatMap(({ key }, index) =>
-    keyPrefixes.some((prefix) => key.startsWith(prefix))
-      ? []
-      : [
-          {
-            pointer: `/variables/${index}/key`,
-            code: 'outside-grant',
-            message: "is outside the client's key prefixes",
-          },
-        ],
-  );
+  const errors = keys
+    .filter(({ key }) => !keyPrefixes.some((prefix) => key.startsWith(prefix)))
+    .map(({ pointer }) => ({ pointer, code: 'outside-grant', message: "is outside the client's key prefixes" }));
   if (errors.length > 0) throw new Problem('forbidden', { detail: 'The client may not write these keys.', errors });
 }

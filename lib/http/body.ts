@@ -30,6 +30,22 @@ export function readJsonBody(event: HttpEvent, headers: ReadonlyMap<string, stri
   }
 }
 
+/**
+ * A value that somebody else has parsed already, as a body: names given twice are past finding, everything else is found.
+ * @throws {Problem} `malformed-json` when it is no JSON value.
+ */
+export function strictBodyOf(value: unknown): JsonBody {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(value);
+  } catch (error) {
+    throw new Problem('malformed-json', { cause: error });
+  }
+  const parsed = parseStrictJson(text ?? '', { maxDepth: MAX_VALUE_NESTING + ENVELOPE_NESTING });
+  if (parsed.kind === 'malformed') throw new Problem('malformed-json');
+  return { value, violations: parsed.kind === 'parsed' ? [] : parsed.violations };
+}
+
 function requireJson(contentType: string | undefined): void {
   const [type = '', ...parameters] = (contentType ?? '').toLowerCase().split(';');
   const isJson = /^application\/(?:[a-z0-9.!#$&^_-]+\+)?json$/.test(type.trim());

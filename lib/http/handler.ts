@@ -153,11 +153,11 @@ export function createHttpHandler(options: HttpHandlerOptions) {
         statusCode: answer.status,
         headers: {
           ...COMMON_HEADERS,
-          'content-type': 'application/json',
+          ...(answer.body !== undefined && { 'content-type': 'application/json' }),
           ...answer.headers,
           'x-correlation-id': correlationId,
         },
-        body: JSON.stringify(answer.body),
+        ...(answer.body !== undefined && { body: JSON.stringify(answer.body) }),
       };
     });
 }

@@ -16,7 +16,7 @@ export interface HttpEvent {
 export interface HttpResult {
   readonly statusCode: number;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
+  readonly body?: string;
 }
 
 /**
@@ -46,6 +46,7 @@ export interface BridgeRequest {
 /** What a route answers. */
 export interface Answer {
   readonly status: number;
-  readonly body: object;
+  /** Absent where there is nothing to say (204). */
+  readonly body?: object;
   readonly headers?: Readonly<Record<string, string>>;
 }

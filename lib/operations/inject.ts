@@ -74,7 +74,7 @@ function laneCommandOf({ clock, random, vault }: InjectDeps, command: InjectComm
       client,
       correlationId: command.correlationId,
       fingerprint: fingerprintOf(vault, command),
-      payload: { variables, ...(crm !== undefined && { crm }) },
+      payload: { kind: 'inject', variables, ...(crm !== undefined && { crm }) },
       ...(idempotencyKey !== undefined && { idempotencyHash: vault.fingerprint(['key', client, idempotencyKey]) }),
     },
   };

@@ -1,3 +1,4 @@
+import type { JsonObject } from '../context/json.ts';
 import type { SessionId } from '../context/sessionId.ts';
 import type { PermitAnswer } from './ports/cognigy.ts';
 import type { Lane, Lease, NewOperation, Outcome } from './ports/sessionStore.ts';
@@ -20,7 +21,13 @@ export interface LaneCommand extends LaneRequest {
 
 /** What a client can be told about its operation. */
 export type LaneAnswer =
-  | { readonly kind: 'settled'; readonly outcome: Outcome; readonly replayed: boolean }
+  | {
+      readonly kind: 'settled';
+      readonly outcome: Outcome;
+      readonly replayed: boolean;
+      /** The bot's whole context as it is now, where this very request has written it. */
+      readonly context?: JsonObject;
+    }
   /** Durable, and pushed later by the schedule. */
   | {
       readonly kind: 'pending';
@@ -33,6 +40,8 @@ export type LaneAnswer =
   | { readonly kind: 'busy'; readonly retryAfterSeconds: number }
   /** The idempotency key was used before, for something else. */
   | { readonly kind: 'mismatch' }
+  /** The session was erased after the operation had been accepted; nothing of it is left, and nothing comes back. */
+  | { readonly kind: 'erased' }
   /** The idempotency key's first operation is still under way, and the deadline is near. */
   | { readonly kind: 'in-progress' };
 
@@ -103,7 +112,10 @@ async function pushOwn(
     });
     const outcome = report.outcomes.get(operation.operationId);
     if (!report.settled) return awaitDurably(deps, command, version, false);
-    if (outcome !== undefined) return { kind: 'settled', outcome, replayed: false };
+    const { context } = report;
+    if (outcome !== undefined) {
+      return { kind: 'settled', outcome, replayed: false, ...(context !== undefined && { context }) };
+    }
   } catch (error) {
     // The operation is in the journal, whatever else went wrong: the schedule will finish it.
     telemetry.log('error', 'push was cut short', {}, error);
@@ -156,6 +168,7 @@ async function awaitOutcome(
     await clock.sleep(Math.min((pauseMs + crowdMs) * (0.5 + random.next()), deadlineMs - TOO_LATE_MS - nowMs));
     const lane = await store.readProgress({ sessionId });
     if (lane === undefined) throw new StoreError('store-unavailable');
+    if (version <= lane.erasedVersion) return { kind: 'erased' };
     crowdMs = POLL_PER_WAITING_MS * Math.max(0, version - lane.confirmedVersion - 1);
     if (version <= lane.confirmedVersion || lane.endedVersions.has(version)) {
       const prior = await store.findOutcome({ sessionId }, outcomeId);
@@ -194,6 +207,8 @@ export async function repeatIfKnown(deps: LaneDeps, command: LaneRequest): Promi
   switch (prior.kind) {
     case 'unknown':
       return undefined;
+    case 'erased':
+      return { kind: 'erased' };
     case 'settled':
       if (prior.fingerprint !== operation.fingerprint) return { kind: 'mismatch' };
       return { kind: 'settled', outcome: prior.outcome, replayed: true };

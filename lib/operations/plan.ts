@@ -1,25 +1,34 @@
 import { isExpired } from '../context/expiry.ts';
-import { type Change, type Mirror, putVariables } from '../context/mirror.ts';
+import { type Mirror, putVariables } from '../context/mirror.ts';
 import { type Variable, variableId } from '../context/variables.ts';
-import type { InjectPayload, JournalEntry } from './ports/sessionStore.ts';
+import type { ExpiredVariable } from './ports/cognigy.ts';
+import type { AuditChange, InjectPayload, JournalEntry, OperationPayload } from './ports/sessionStore.ts';
 
 /** A journaled operation with its payload at hand. */
-export interface LoadedOperation {
+export interface LoadedOperation<Payload extends OperationPayload = OperationPayload> {
   readonly entry: JournalEntry;
-  readonly payload: InjectPayload;
+  readonly payload: Payload;
+}
+
+export type InjectOperation = LoadedOperation<InjectPayload>;
+
+export function isInject(operation: LoadedOperation): operation is InjectOperation {
+  return operation.payload.kind === 'inject';
 }
 
 /** Operations of one session that leave as one upstream request. */
 export interface Batch {
-  readonly operations: readonly LoadedOperation[];
+  readonly operations: readonly InjectOperation[];
   /** Absolute values; where operations set the same variable, the last in commit order. */
   readonly variables: readonly Variable[];
+  /** What the bot is to forget with the same request. */
+  readonly expired?: readonly ExpiredVariable[];
 }
 
 export interface Plan {
   readonly batches: readonly Batch[];
   /** Operations of which nothing is left to push. */
-  readonly expired: readonly LoadedOperation[];
+  readonly expired: readonly InjectOperation[];
 }
 
 /**
@@ -27,13 +36,13 @@ export interface Plan {
  * leave together as long as their request stays within `maxBytes`, in commit order.
  */
 export function planPush(
-  operations: readonly LoadedOperation[],
+  operations: readonly InjectOperation[],
   nowMs: number,
   limits: { readonly maxBytes: number; readonly bytesOf: (variables: readonly Variable[]) => number },
 ): Plan {
   const batches: Batch[] = [];
-  const expired: LoadedOperation[] = [];
-  let open: { operations: LoadedOperation[]; variables: Map<string, Variable> } | undefined;
+  const expired: InjectOperation[] = [];
+  let open: { operations: InjectOperation[]; variables: Map<string, Variable> } | undefined;
   const close = () => {
     if (open !== undefined) batches.push({ operations: open.operations, variables: [...open.variables.values()] });
   };
@@ -58,23 +67,24 @@ export function planPush(
 }
 
 /** One batch for each operation, for when the upstream refuses what they say together. */
-export function splitBatch(batch: Batch, nowMs: number): Batch[] {
-  return batch.operations.map((operation) => ({
+export function splitBatch({ operations, expired }: Batch, nowMs: number): Batch[] {
+  const each = operations.map((operation) => ({
     operations: [operation],
     variables: operation.payload.variables.filter((variable) => !isExpired(variable, nowMs)),
   }));
+  return expired === undefined ? each : [...each, { operations: [], variables: [], expired }];
 }
 
 export interface Applied {
   readonly mirror: Mirror;
   /** What each operation changes, by its id. */
-  readonly changes: ReadonlyMap<string, readonly Change[]>;
+  readonly changes: ReadonlyMap<string, readonly AuditChange[]>;
 }
 
 /** The mirror after `operations`, in commit order. */
-export function applyOperations(mirror: Mirror, operations: readonly LoadedOperation[], nowMs: number): Applied {
+export function applyOperations(mirror: Mirror, operations: readonly InjectOperation[], nowMs: number): Applied {
   let next = mirror;
-  const changes = new Map<string, readonly Change[]>();
+  const changes = new Map<string, readonly AuditChange[]>();
   for (const { entry, payload } of operations) {
     const live = payload.variables.filter((variable) => !isExpired(variable, nowMs));
     const put = putVariables(next, live, { version: entry.version, atMs: nowMs, source: entry.client });

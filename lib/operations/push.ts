@@ -1,9 +1,48 @@
-import { dropExpired, EMPTY_MIRROR, type Mirror } from '../context/mirror.ts';
+import type { JsonObject, JsonValue } from '../context/json.ts';
+import { leavesOf } from '../context/leaves.ts';
+import {
+  EMPTY_MIRROR,
+  expiredVariables,
+  hashOf,
+  type LoadedMirror,
+  type Mirror,
+  type MirrorVariable,
+  mirrorId,
+  mirrorOf,
+  nextExpiryMs,
+} from '../context/mirror.ts';
+import { tokensOf } from '../context/pointer.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';
-import { type Applied, applyOperations, type Batch, type LoadedOperation, planPush, splitBatch } from './plan.ts';
-import type { CognigyPort, InjectResult, PermitAnswer, Priority, RefusalCode } from './ports/cognigy.ts';
-import type { InjectPayload, Lane, Lease, Outcome, SessionStore } from './ports/sessionStore.ts';
+import { type ContextPlan, type ContextRules, planContext } from './contextPlan.ts';
+import { loaded } from './loaded.ts';
+import {
+  type Applied,
+  applyOperations,
+  type Batch,
+  type InjectOperation,
+  isInject,
+  type LoadedOperation,
+  planPush,
+  splitBatch,
+} from './plan.ts';
+import type {
+  CognigyPort,
+  ExpiredVariable,
+  PermitAnswer,
+  Priority,
+  RefusalCode,
+  WriteResult,
+} from './ports/cognigy.ts';
+import type {
+  AuditChange,
+  Lane,
+  Lease,
+  OperationPayload,
+  Outcome,
+  SessionStore,
+  SyncReport,
+} from './ports/sessionStore.ts';
 import type { Telemetry } from './ports/telemetry.ts';
 import { type Attempt, isAboutAccess, settlementOf } from './settlement.ts';
 
@@ -13,6 +52,8 @@ export interface LaneDeps {
   readonly cognigy: CognigyPort;
   readonly clock: Clock;
   readonly random: Random;
+  /** What a context must look like. */
+  readonly context: ContextRules;
   /** Idle life of a session, milliseconds. */
   readonly sessionTtlMs: number;
   /** Whether audit entries hold the values themselves. */
@@ -26,10 +67,10 @@ export interface PushCommand {
   readonly deadlineMs: number;
   readonly correlationId: string;
   readonly telemetry: Telemetry;
-  /** The operation whose client is waiting here. Absent in the schedule. */
   /** Leaves the journal alone: only what has been noted is linked to the audit chain. */
   readonly linkOnly?: boolean;
-  readonly own?: { readonly operationId: string; readonly payload: InjectPayload };
+  /** The operation whose client is waiting here. Absent in the schedule. */
+  readonly own?: { readonly operationId: string; readonly payload: OperationPayload };
   readonly permit?: PermitAnswer;
 }
 
@@ -38,6 +79,8 @@ export interface PushReport {
   readonly outcomes: ReadonlyMap<string, Outcome>;
   /** False when the lease had gone to somebody else: what was sent was harmless, but it is not ours to record. */
   readonly settled: boolean;
+  /** The bot's whole context as it is now, where this push has written it. */
+  readonly context?: JsonObject;
 }
 
 /** Old versions of the mirror live on for history and diff. */
@@ -51,10 +94,13 @@ const SPLIT_CODES: ReadonlySet<RefusalCode> = new Set(['upstream-rejected', 'con
  * Pushes everything a lane has journaled, in commit order, and settles it. The caller holds the lease.
  *
  * ```text
- *   archive outbox ──────────────┐
- *   plan ─▶ permit ─▶ PUT ───────┼─▶ settle (fence)
- *           write mirror ────────┘
+ *   archive outbox ──────────────────────────────────┐
+ *   plan ─▶ permit ─▶ PUT variables ─▶ GET, PUT context ─▶ settle (fence)
+ *           read mirror ─────────────────▶ write mirror ──┘
  * ```
+ *
+ * One request takes all injected variables, a second pair all syncs and expiries; usually there is only one of the two. What
+ * was injected goes first, and is in the context that is read then.
  */
 export async function pushLane(deps: LaneDeps, command: PushCommand): Promise<PushReport> {
   const push = new Push(deps, command);
@@ -62,12 +108,29 @@ export async function pushLane(deps: LaneDeps, command: PushCommand): Promise<Pu
   return push.settle();
 }
 
-/** The mirror the lane points to. After the idle time, or when it is gone, the session starts anew (SCENARIOS 25). */
-async function currentMirror(deps: LaneDeps, { lane }: PushCommand): Promise<Mirror> {
-  const nowMs = deps.clock.now();
-  if (lane.stateRef === undefined || lane.idleUntilMs <= nowMs) return EMPTY_MIRROR;
-  const stored = await deps.store.readMirror(lane, lane.stateRef);
-  return dropExpired(stored?.mirror ?? EMPTY_MIRROR, nowMs);
+/**
+ * The mirror the lane points to, with what has expired and not left the bot. After the idle time, or when it is gone, the
+ * session starts anew (SCENARIOS 25): what was to expire some day has expired with it, and is to leave the bot.
+ */
+async function currentMirror({ store, clock }: LaneDeps, lane: Lane): Promise<Mirror> {
+  if (lane.stateRef === undefined) return EMPTY_MIRROR;
+  const { mirror = EMPTY_MIRROR } = (await store.readMirror(lane, lane.stateRef)) ?? {};
+  // What a session had that has ended upstream has ended with it (SCENARIOS 20).
+  if (lane.hasEnded) return mirrorOf(mirror.version, []);
+  if (lane.idleUntilMs > clock.now()) return mirror;
+  const temporary = [...mirror.variables.values()].flatMap((variable): MirrorVariable[] => {
+    const { expiresAtMs } = variable;
+    return expiresAtMs === undefined ? [] : [{ ...variable, expiresAtMs: Math.min(expiresAtMs, lane.idleUntilMs) }];
+  });
+  return mirrorOf(mirror.version, temporary);
+}
+
+/** Where the rewriting of a context starts from. */
+interface Start {
+  /** What the bot had when it was last confirmed. */
+  readonly base: LoadedMirror;
+  /** The same with what has been injected since. */
+  readonly mirror: LoadedMirror;
 }
 
 /** One push of one lane. */
@@ -79,11 +142,14 @@ class Push {
   #archived: Promise<boolean> | undefined;
   readonly #startedAtMs: number;
   readonly #attempts = new Map<string, Attempt>();
+  readonly #reports = new Map<string, Omit<SyncReport, 'stateRef'>>();
   /** What all operations together would lead to, and what the confirmed ones do lead to. */
   #planned: Applied = { mirror: EMPTY_MIRROR, changes: new Map() };
   #applied: Applied = this.#planned;
   #stateRef: string | undefined;
+  #context: JsonObject | undefined;
   #retryAtMs: number | undefined;
+  #isStopped: Attempt['result'] | undefined;
 
   constructor(deps: LaneDeps, command: PushCommand) {
     this.#deps = deps;
@@ -93,37 +159,209 @@ class Push {
   }
 
   async run(): Promise<void> {
-    const { cognigy, clock } = this.#deps;
     if (this.#command.linkOnly === true || this.#openEntries().length === 0) return this.#returnPermit();
     const permit = await this.#permit();
     const operations = await this.#load();
-    const nowMs = clock.now();
-    const limits = {
-      maxBytes: cognigy.capabilities.injectMaxBytes,
-      bytesOf: (variables: Batch['variables']) => cognigy.injectBytes(variables),
-    };
-    const { batches, expired } = planPush(operations, nowMs, limits);
-    for (const operation of expired) this.#note(operation, { kind: 'expired' });
+    const others = operations.filter((operation) => !isInject(operation));
+    const injects = operations.filter(isInject);
+    await (others.length === 0 ? this.#pushVariables(injects, permit) : this.#pushAll(injects, others, permit));
+  }
 
-    const operationsToSend = batches.flatMap(({ operations: together }) => together);
+  /** The usual case: nothing but injected variables, which need not know what the mirror holds. */
+  async #pushVariables(injects: readonly InjectOperation[], permit: PermitAnswer): Promise<void> {
+    const nowMs = this.#deps.clock.now();
+    const batches = this.#batchesOf(injects, nowMs);
+    const toSend = batches.flatMap(({ operations }) => operations);
     const sending = this.#send(batches, permit, nowMs);
     // What the client waits for is on its way; meanwhile the outbox is archived and the mirror made. Usually all leaves as one
     // request, and the mirror can be written already.
     this.#archived = this.#archive();
     sending.catch(() => undefined);
-    this.#mirror = await currentMirror(this.#deps, this.#command);
-    this.#planned = applyOperations(this.#mirror, operationsToSend, nowMs);
-    const ahead = batches.length === 1 ? this.#writeMirror(this.#planned.mirror, nowMs) : undefined;
+    this.#mirror = await currentMirror(this.#deps, this.#lane);
+    this.#planned = applyOperations(this.#mirror, toSend, nowMs);
+    const ahead = batches.length === 1 ? this.#writeMirror(this.#planned.mirror, toSend) : undefined;
     ahead?.catch(() => undefined);
-    await sending;
+    const unused = await sending;
+    if (unused?.granted) await unused.permit.release();
 
-    const confirmed = this.#confirmed();
-    const isAsPlanned = confirmed.length === operationsToSend.length;
+    const confirmed = this.#confirmed().filter(isInject);
+    const isAsPlanned = confirmed.length === toSend.length;
     this.#applied = isAsPlanned ? this.#planned : applyOperations(this.#mirror, confirmed, nowMs);
     if (confirmed.length === 0) return;
     this.#stateRef = await (isAsPlanned && ahead !== undefined
       ? ahead
-      : this.#writeMirror(this.#applied.mirror, nowMs));
+      : this.#writeMirror(this.#applied.mirror, confirmed));
+  }
+
+  /** Syncs and expiries are among them: what the bot is to have follows from what it has, and from the mirror. */
+  async #pushAll(
+    injects: readonly InjectOperation[],
+    others: readonly LoadedOperation[],
+    permit: PermitAnswer,
+  ): Promise<void> {
+    const { clock, store } = this.#deps;
+    const nowMs = clock.now();
+    this.#archived = this.#archive();
+    const reading = currentMirror(this.#deps, this.#lane).then((mirror) => store.loadValues(this.#lane, mirror));
+    reading.catch(() => undefined);
+    const batches = this.#batchesOf(injects, nowMs);
+    const toSend = batches.flatMap(({ operations }) => operations);
+    const [expiry, ...redundant] = others.filter(({ payload }) => payload.kind === 'expire');
+    for (const operation of redundant) this.#note(operation, { kind: 'needless' });
+    const syncs = others.filter(({ payload }) => payload.kind === 'sync');
+    const leaving = expiry === undefined ? NONE_LEAVING : expiredAfter(await reading, toSend, nowMs);
+
+    const rewrites = syncs.length > 0 || leaving.some(({ via }) => via === 'sync');
+    const forgotten = rewrites ? NONE_LEAVING : leaving;
+    if (expiry !== undefined && leaving.length === 0) this.#note(expiry, { kind: 'needless' });
+    const unused = await this.#send(this.#withForgotten(batches, forgotten), permit, nowMs, expiry);
+    const before = reading.then((mirror) => this.#applyVariables(mirror, toSend, nowMs, { forgotten, expiry }));
+    before.catch(() => undefined);
+
+    const rewriting = others.filter(({ entry }) => !this.#attempts.has(entry.operationId));
+    let written: { readonly stateRef: string } | undefined;
+    if (rewriting.length === 0) {
+      if (unused?.granted) await unused.permit.release();
+    } else if (this.#isStopped !== undefined) {
+      for (const operation of rewriting) this.#note(operation, this.#isStopped);
+    } else {
+      // The mirror is read while the bot's context is.
+      written = await this.#rewrite(rewriting, before, unused);
+    }
+    await before;
+    const confirmed = this.#confirmed();
+    if (confirmed.length === 0) return;
+    this.#stateRef = written?.stateRef ?? (await this.#writeMirror(this.#applied.mirror, confirmed));
+  }
+
+  /** The mirror as it was, and what the confirmed injects, and what the bot has forgotten, make of it. */
+  #applyVariables(
+    mirror: LoadedMirror,
+    toSend: readonly InjectOperation[],
+    nowMs: number,
+    leaving: { readonly forgotten: readonly MirrorVariable[]; readonly expiry: LoadedOperation | undefined },
+  ): Start {
+    const { forgotten, expiry } = leaving;
+    this.#mirror = mirror;
+    if (toSend.length === 0 && forgotten.length === 0) {
+      this.#planned = { mirror, changes: new Map() };
+      this.#applied = this.#planned;
+      return { base: mirror, mirror };
+    }
+    this.#planned = applyOperations(mirror, toSend, nowMs);
+    this.#applied = applyOperations(mirror, this.#confirmed().filter(isInject), nowMs);
+    if (expiry !== undefined && this.#attempts.get(expiry.entry.operationId)?.result.kind === 'confirmed') {
+      this.#applied = withoutLeft(this.#applied, forgotten, expiry);
+    }
+    // The bot has the injected variables: merging starts from there.
+    const start = loaded(this.#applied.mirror);
+    return { base: start, mirror: start };
+  }
+
+  #batchesOf(injects: readonly InjectOperation[], nowMs: number): readonly Batch[] {
+    const { cognigy } = this.#deps;
+    const { batches, expired } = planPush(injects, nowMs, {
+      maxBytes: cognigy.capabilities.injectMaxBytes,
+      bytesOf: (variables) => cognigy.injectBytes(variables),
+    });
+    for (const operation of expired) this.#note(operation, { kind: 'expired' });
+    return batches;
+  }
+
+  /** What the bot is to forget leaves with the first variables, if there are any and there is room. */
+  #withForgotten(batches: readonly Batch[], leaving: readonly MirrorVariable[]): readonly Batch[] {
+    if (leaving.length === 0) return batches;
+    const { cognigy } = this.#deps;
+    const expired = leaving.map(asExpired);
+    const [first, ...rest] = batches;
+    const bytes = cognigy.injectBytes(first?.variables ?? [], expired);
+    if (first !== undefined && bytes <= cognigy.capabilities.injectMaxBytes) return [{ ...first, expired }, ...rest];
+    return [{ operations: [], variables: [], expired }, ...batches];
+  }
+
+  /**
+   * Rewrites the bot's whole context for these operations, and again without the rest where the upstream would not have them
+   * together. Returns the mirror being written, where it is the right one.
+   */
+  async #rewrite(
+    operations: readonly LoadedOperation[],
+    before: Promise<Start>,
+    firstPermit: PermitAnswer | undefined,
+  ): Promise<{ readonly stateRef: string } | undefined> {
+    const { cognigy, clock, context: rules } = this.#deps;
+    const { telemetry, deadlineMs, correlationId } = this.#command;
+    const injects = this.#confirmed().filter(isInject);
+    let plan: ContextPlan | undefined;
+    let writing: Promise<string> | undefined;
+    const sentAtMs = clock.now();
+    const result = await cognigy.replaceContext(
+      {
+        sessionId: this.#lane.sessionId,
+        merge: async (theirs) => {
+          const start = await before.catch(() => undefined);
+          // Nothing is sent; what went wrong is told below.
+          if (start === undefined) return { kind: 'leave' };
+          const earlier = plan;
+          plan = planContext({ ...rules, ...start, operations, theirs, nowMs: clock.now() });
+          // We have written it, and only did not hear so: what was decided then is what has happened.
+          if (earlier?.decision.kind === 'put' && plan.decision.kind === 'leave') plan = withReportsOf(plan, earlier);
+          const { refusals, applied } = plan;
+          const taken = operations.filter(({ entry }) => !refusals.has(entry.operationId));
+          // While the upstream works. One after the other: each round writes the same item.
+          if (taken.length > 0) {
+            const lastWrite = writing?.catch(() => undefined);
+            writing = (lastWrite ?? Promise.resolve()).then(() =>
+              this.#writeMirror(applied.mirror, [...injects, ...taken]),
+            );
+            writing.catch(() => undefined);
+          }
+          return plan.decision;
+        },
+      },
+      {
+        deadlineMs,
+        correlationId,
+        priority: this.#priority,
+        ...(firstPermit !== undefined && { firstPermit: Promise.resolve(firstPermit) }),
+      },
+    );
+    const { mirror } = await before;
+    telemetry.count('UpstreamRequests', result.attempts);
+    if (result.attempts > 0) telemetry.duration('UpstreamLatency', clock.now() - sentAtMs);
+    this.#report(result);
+
+    const refusals: ContextPlan['refusals'] = plan?.refusals ?? new Map();
+    // Injects are in the mirror already; what they changed is remembered.
+    const changes = new Map([...this.#applied.changes, ...(plan?.applied.changes ?? [])]);
+    this.#planned = { mirror: plan?.applied.mirror ?? mirror, changes };
+    const taken = operations.filter(({ entry }) => !refusals.has(entry.operationId));
+    if (result.kind === 'refused' && result.code === 'upstream-rejected' && taken.length > 1) {
+      return this.#rewriteOneByOne(operations, mirror);
+    }
+    for (const operation of operations) {
+      const refusal = refusals.get(operation.entry.operationId);
+      this.#note(operation, refusal === undefined ? result : { kind: 'unfit', refusal, ...sentOf(result) });
+    }
+    if (result.kind !== 'confirmed' || plan === undefined || taken.length === 0) return undefined;
+    this.#applied = { mirror: plan.applied.mirror, changes };
+    for (const [operationId, report] of plan.reports) this.#reports.set(operationId, report);
+    this.#context = plan.context;
+    return writing === undefined ? undefined : { stateRef: await writing };
+  }
+
+  async #rewriteOneByOne(operations: readonly LoadedOperation[], before: LoadedMirror): Promise<undefined> {
+    let mirror = before;
+    const changes = new Map(this.#applied.changes);
+    for (const operation of operations) {
+      const start = { base: mirror, mirror };
+      if (this.#isStopped === undefined) await this.#rewrite([operation], Promise.resolve(start), undefined);
+      else this.#note(operation, this.#isStopped);
+      if (this.#attempts.get(operation.entry.operationId)?.result.kind !== 'confirmed') continue;
+      mirror = loaded(this.#applied.mirror);
+      for (const [operationId, each] of this.#applied.changes) changes.set(operationId, each);
+    }
+    this.#applied = { mirror, changes };
+    return undefined;
   }
 
   /** Writes what an earlier settle has left in the lane to its own items; false when that did not succeed. */
@@ -174,20 +412,29 @@ class Push {
     return answer;
   }
 
-  async #send(batches: readonly Batch[], firstPermit: PermitAnswer, nowMs: number): Promise<void> {
+  /** Sends the batches in order; returns the permit where nothing was left to send with it. */
+  async #send(
+    batches: readonly Batch[],
+    firstPermit: PermitAnswer,
+    nowMs: number,
+    expiry?: LoadedOperation,
+  ): Promise<PermitAnswer | undefined> {
     const { cognigy, clock } = this.#deps;
     const { telemetry, deadlineMs, correlationId } = this.#command;
     const queue = [...batches];
     let permit: PermitAnswer | undefined = firstPermit;
     for (let batch = queue.shift(); batch !== undefined; batch = queue.shift()) {
+      const { variables, expired } = batch;
+      const concerned: LoadedOperation[] = [...batch.operations];
+      if (expired !== undefined && expiry !== undefined) concerned.push(expiry);
       const sentAtMs = clock.now();
       const result = await cognigy.inject(
-        { sessionId: this.#lane.sessionId, variables: batch.variables },
+        { sessionId: this.#lane.sessionId, variables, ...(expired !== undefined && { expired }) },
         {
           deadlineMs,
           correlationId,
           priority: this.#priority,
-          sendByMs: earliestExpiryMs(batch.variables),
+          sendByMs: earliestExpiryMs(variables),
           ...(permit !== undefined && { firstPermit: Promise.resolve(permit) }),
         },
       );
@@ -195,26 +442,25 @@ class Push {
       telemetry.count('UpstreamRequests', result.attempts);
       if (result.attempts > 0) telemetry.duration('UpstreamLatency', clock.now() - sentAtMs);
 
-      if (result.kind === 'refused' && SPLIT_CODES.has(result.code) && batch.operations.length > 1) {
+      if (result.kind === 'refused' && SPLIT_CODES.has(result.code) && concerned.length > 1) {
         queue.unshift(...splitBatch(batch, nowMs));
         continue;
       }
-      for (const operation of batch.operations) this.#note(operation, result);
+      for (const operation of concerned) this.#note(operation, result);
       this.#report(result);
-      if (!stopsTheRest(result)) continue;
+      if (this.#isStopped === undefined) continue;
       // Order within the session: nothing overtakes what could not be sent.
-      const untried = { ...result, attempts: 0 };
-      for (const rest of queue.splice(0)) for (const operation of rest.operations) this.#note(operation, untried);
+      for (const rest of queue.splice(0))
+        for (const operation of rest.operations) this.#note(operation, this.#isStopped);
     }
-    // Nothing was left to send: all had expired.
-    if (permit?.granted) await permit.permit.release();
+    return permit;
   }
 
   #note(operation: LoadedOperation, result: Attempt['result']): void {
     this.#attempts.set(operation.entry.operationId, { operation, result });
   }
 
-  #report(result: InjectResult): void {
+  #report(result: WriteResult): void {
     const { telemetry } = this.#command;
     if (result.throttled !== undefined) telemetry.count('RateLimited', result.throttled);
     if (result.kind === 'unavailable') {
@@ -224,6 +470,7 @@ class Push {
       if (wasHeldBack) telemetry.count('RateLimited');
     }
     if (result.kind === 'refused' && isAboutAccess(result.code)) telemetry.count('UpstreamAccessDenied');
+    if (stopsTheRest(result)) this.#isStopped = { ...result, attempts: 0 };
   }
 
   #inOrder(): Attempt[] {
@@ -236,39 +483,56 @@ class Push {
       .map(({ operation }) => operation);
   }
 
-  #writeMirror(mirror: Mirror, nowMs: number): Promise<string> {
-    return this.#deps.store.writeMirror(this.#lane, mirror, {
+  /** @param taken - the operations that take effect with this mirror */
+  #writeMirror(mirror: Mirror, taken: readonly LoadedOperation[]): Promise<string> {
+    const { store, clock, sessionTtlMs } = this.#deps;
+    const atMs = clock.now();
+    const neededUntilMs = Math.max(atMs + sessionTtlMs, latestExpiryMs(mirror));
+    return store.writeMirror(this.#lane, mirror, {
       fence: this.#command.lease.fence,
-      keepUntilMs: nowMs + this.#deps.sessionTtlMs + HISTORY_KEPT_MS,
+      keepUntilMs: neededUntilMs + HISTORY_KEPT_MS,
+      atMs,
+      since: taken.reduce((first, { entry }) => Math.min(first, entry.version), mirror.version),
     });
   }
 
   /** Records what became of every operation, in one conditional write. */
   async settle(): Promise<PushReport> {
-    const { store, clock, random, sessionTtlMs, auditValues } = this.#deps;
+    const { store, clock, random, sessionTtlMs, auditValues, context: rules } = this.#deps;
     const outboxArchived = await (this.#archived ?? this.#archive());
     const nowMs = clock.now();
+    const attempts = this.#inOrder();
+    // Where nothing had to leave, the mirror knows better than the lane when something has to: or the schedule would come for ever.
+    const isMirrorRight = this.#stateRef !== undefined || attempts.some(({ result }) => result.kind === 'needless');
     const { settlement, outcomes } = settlementOf({
       lane: this.#lane,
       fence: this.#command.lease.fence,
       nowMs,
-      attempts: this.#inOrder(),
+      attempts,
       ownOperationId: this.#command.own?.operationId,
       planned: this.#planned,
       applied: this.#applied,
       mirrorVersion: this.#mirror.version,
       stateRef: this.#stateRef,
+      nextExpiryMs: isMirrorRight ? nextExpiryMs(this.#applied.mirror) : this.#lane.nextExpiryMs,
+      reports: this.#reports,
       outboxArchived,
       retryAtMs: this.#retryAtMs,
       sessionTtlMs,
-      auditValues,
+      isMasked: (path, value) => !auditValues || holdsPii(rules.schema, path, value),
       jitter: random.next(),
       newAuditId: () => random.ulid(nowMs),
     });
     let settled = await store.settle(this.#lane, settlement);
-    if (settled === 'moved-on') settled = await store.settle(this.#lane, { ...settlement, dueAtMs: nowMs });
+    if (settled === 'moved-on') {
+      settled = await store.settle(this.#lane, { ...settlement, dueAtMs: nowMs, isOtherwiseIdle: false });
+    }
     if (settled === 'settled') this.#reportSettled([...outcomes.values()]);
-    return { outcomes, settled: settled === 'settled' };
+    return {
+      outcomes,
+      settled: settled === 'settled',
+      ...(this.#context !== undefined && { context: this.#context }),
+    };
   }
 
   #reportSettled(outcomes: readonly Outcome[]): void {
@@ -289,8 +553,57 @@ function earliestExpiryMs(variables: Batch['variables']): number {
   return variables.reduce((earliest, { expiresAtMs = Infinity }) => Math.min(earliest, expiresAtMs), Infinity);
 }
 
+/** The plan with the conflicts that an earlier round of it has settled. */
+function withReportsOf(plan: ContextPlan, earlier: ContextPlan): ContextPlan {
+  const reports = Array.from(plan.reports, ([operationId, report]): [string, Omit<SyncReport, 'stateRef'>] => {
+    return [operationId, { ...report, conflicts: earlier.reports.get(operationId)?.conflicts ?? report.conflicts }];
+  });
+  return { ...plan, reports: new Map(reports) };
+}
+
+const NONE_LEAVING: readonly MirrorVariable[] = [];
+
+/** What has expired and is not put anew by these operations. */
+function expiredAfter(mirror: Mirror, injects: readonly InjectOperation[], nowMs: number): readonly MirrorVariable[] {
+  return expiredVariables(applyOperations(mirror, injects, nowMs).mirror, nowMs);
+}
+
+/** An injected variable's path has one token, its key. */
+function asExpired({ path, scope, expiresAtMs = 0 }: MirrorVariable): ExpiredVariable {
+  const [key = ''] = tokensOf(path);
+  return { key, scope, expiresAtMs };
+}
+
+/** Without what has left the bot. */
+function withoutLeft(applied: Applied, left: readonly MirrorVariable[], { entry }: LoadedOperation): Applied {
+  const variables = new Map(applied.mirror.variables);
+  for (const variable of left) variables.delete(mirrorId(variable));
+  const changes = new Map(applied.changes);
+  changes.set(entry.operationId, left.map(removalOf));
+  return { mirror: { version: Math.max(applied.mirror.version, entry.version), variables }, changes };
+}
+
+function removalOf(variable: MirrorVariable): AuditChange {
+  return { path: variable.path, scope: variable.scope, before: hashOf(variable), after: null, cause: 'expired' };
+}
+
+function latestExpiryMs(mirror: Mirror): number {
+  let latest = 0;
+  for (const { expiresAtMs = 0 } of mirror.variables.values()) latest = Math.max(latest, expiresAtMs);
+  return latest;
+}
+
+function sentOf({ attempts, upstreamStatus }: WriteResult): { attempts: number; upstreamStatus?: number } {
+  return { attempts, ...(upstreamStatus !== undefined && { upstreamStatus }) };
+}
+
+/** Personal at the place itself, around it, or in it. */
+function holdsPii({ ruleOf }: ContextRules['schema'], path: string, value: JsonValue): boolean {
+  return ruleOf(tokensOf(path)).pii || leavesOf(value, path).some((leaf) => ruleOf(tokensOf(leaf.path)).pii);
+}
+
 /** After these the rest of the journal is not tried: it would meet the same, or overtake what came before it. */
-function stopsTheRest(result: InjectResult): boolean {
+function stopsTheRest(result: WriteResult): boolean {
   if (result.kind === 'unavailable') return true;
   return result.kind === 'refused' && (result.code === 'session-ended' || isAboutAccess(result.code));
 }

@@ -1,9 +1,12 @@
 import type { SessionId } from '../context/sessionId.ts';
+import type { AuditPayload } from './ports/sessionStore.ts';
 import type { Telemetry } from './ports/telemetry.ts';
 import { type LaneDeps, pushLane } from './push.ts';
 
 export interface RefusalCommand {
   readonly sessionId: SessionId;
+  /** What was refused. */
+  readonly operation: AuditPayload['operation'];
   readonly client: string;
   /** Problem code. */
   readonly code: string;
@@ -31,7 +34,7 @@ export async function recordRefusal(deps: LaneDeps, command: RefusalCommand): Pr
   try {
     const payload = {
       auditId: random.ulid(atMs),
-      operation: 'inject',
+      operation: command.operation,
       client: command.client,
       correlationId,
       outcome: 'refused',

@@ -1,20 +1,40 @@
+import { valueHash } from '../context/canonicalJson.ts';
+import type { JsonObject, JsonValue } from '../context/json.ts';
+import { leavesOf, valueAt } from '../context/leaves.ts';
 import { pathOf } from '../context/mirror.ts';
+import { tokensOf } from '../context/pointer.ts';
+import type { PlanRefusal } from './contextPlan.ts';
 import type { Applied, LoadedOperation } from './plan.ts';
-import type { InjectResult, RefusalCode } from './ports/cognigy.ts';
+import type { RefusalCode, WriteResult } from './ports/cognigy.ts';
 import type {
+  AuditChange,
   AuditPayload,
   Lane,
   NewAnswer,
   NewAuditEntry,
+  OperationPayload,
   Outcome,
   OutcomeCode,
   Settlement,
+  SyncReport,
 } from './ports/sessionStore.ts';
 
-/** What came of one operation's attempt. `expired`: nothing of it was left to send. */
+/** What came of one operation's attempt. */
 export interface Attempt {
   readonly operation: LoadedOperation;
-  readonly result: InjectResult | { readonly kind: 'expired' };
+  readonly result:
+    | WriteResult
+    /** Nothing of it was left to send. */
+    | { readonly kind: 'expired' }
+    /** There was nothing for it to do. */
+    | { readonly kind: 'needless' }
+    /** What it would have led to is not allowed; the bot was asked, and not changed. */
+    | {
+        readonly kind: 'unfit';
+        readonly refusal: PlanRefusal;
+        readonly attempts: number;
+        readonly upstreamStatus?: number;
+      };
 }
 
 export interface SettlementInput {
@@ -31,11 +51,16 @@ export interface SettlementInput {
   readonly applied: Applied;
   readonly mirrorVersion: number;
   readonly stateRef?: string | undefined;
+  /** When the next variable of the mirror that holds now expires, epoch milliseconds. */
+  readonly nextExpiryMs?: number | undefined;
+  /** What each confirmed sync has done. */
+  readonly reports: ReadonlyMap<string, Omit<SyncReport, 'stateRef'>>;
   readonly outboxArchived: boolean;
   /** The upstream's or the budget's own word on when to come again, epoch milliseconds. */
   readonly retryAtMs?: number | undefined;
   readonly sessionTtlMs: number;
-  readonly auditValues: boolean;
+  /** True for values that the audit trail must not hold. */
+  readonly isMasked: (path: string, value: JsonValue) => boolean;
   /** Uniform in [0, 1). */
   readonly jitter: number;
   readonly newAuditId: () => string;
@@ -80,12 +105,16 @@ export function settlementOf(input: SettlementInput): Settled {
   for (const attempt of attempts) {
     const { entry } = attempt.operation;
     const outcome = outcomeOf(attempt, input);
+    if (attempt.result.kind === 'needless') {
+      ended.add(entry.version);
+      continue;
+    }
     if (outcome === undefined) {
       pending.push(attempt);
     } else {
       ended.add(entry.version);
       outcomes.set(entry.operationId, outcome);
-      keepAnswer(attempt, outcome, input.ownOperationId, answers, releasedKeys);
+      if (entry.kind !== 'expire') keepAnswer(attempt, outcome, input.ownOperationId, answers, releasedKeys);
     }
     // Every attempt has its entry (DESIGN I6); to have waited for a permit once more is none.
     const isNoNews = outcome === undefined && triesOf(attempt) === 0 && entry.version <= lane.deferredVersion;
@@ -110,8 +139,15 @@ export function settlementOf(input: SettlementInput): Settled {
     lane.hasRefusals ||
     (lane.hasOutbox && !input.outboxArchived) ||
     settledPrefix < lane.journal.length;
+  const nextExpiryMs = sessionEnded ? undefined : nextLookMs(input, attempts);
   const settledDueAtMs = isUntouched ? (lane.dueAtMs ?? nowMs) : archiveAt(lane, nowMs);
-  const dueAtMs = pending.length > 0 ? deferUntil(input, wasTried ? deferrals : 1) : settledDueAtMs;
+  // While the upstream cannot be reached, what has expired cannot leave either.
+  const workAtMs = pending.length > 0 ? deferUntil(input, wasTried ? deferrals : 1) : undefined;
+  const hasWork = pending.length > 0 || carriesWork;
+  const dueAtMs = workAtMs ?? Math.min(...(hasWork ? [settledDueAtMs] : []), nextExpiryMs ?? Number.POSITIVE_INFINITY);
+  const isRenewed = attempts.some(
+    ({ operation: { entry }, result }) => result.kind === 'confirmed' && entry.kind !== 'expire',
+  );
   return {
     outcomes,
     settlement: {
@@ -127,12 +163,25 @@ export function settlementOf(input: SettlementInput): Settled {
       deferrals,
       deferredVersion,
       sessionEnded: sessionEnded || (lane.hasEnded && input.stateRef === undefined),
-      ...(input.stateRef !== undefined && { stateRef: input.stateRef, idleUntilMs: nowMs + input.sessionTtlMs }),
+      isOtherwiseIdle: !hasWork,
+      nextExpiryMs,
+      ...(input.stateRef !== undefined && { stateRef: input.stateRef }),
+      // What the bridge does by itself keeps no session alive.
+      ...(isRenewed && { idleUntilMs: nowMs + input.sessionTtlMs }),
       // The bot's session is gone, and the mirror with it (SCENARIOS 20).
       ...(sessionEnded && { idleUntilMs: nowMs }),
-      ...((pending.length > 0 || carriesWork) && { dueAtMs }),
+      ...(Number.isFinite(dueAtMs) && { dueAtMs }),
     },
   };
+}
+
+/** When something expires next; later where the upstream has just refused to have something expired taken out. */
+function nextLookMs({ nextExpiryMs, nowMs }: SettlementInput, attempts: readonly Attempt[]): number | undefined {
+  const wasRefused = attempts.some(
+    ({ operation: { entry }, result }) => entry.kind === 'expire' && result.kind === 'refused',
+  );
+  if (nextExpiryMs === undefined || !wasRefused) return nextExpiryMs;
+  return Math.max(nextExpiryMs, nowMs + DEFERRAL_CAP_MS);
 }
 
 /** Settled versions leave the journal from its front; those behind an open one wait for it. Takes the prefix out of `ended`. */
@@ -148,7 +197,7 @@ function takePrefix(lane: Lane, ended: Set<number>): { settledPrefix: number; co
 }
 
 function triesOf({ result }: Attempt): number {
-  return result.kind === 'expired' ? 0 : result.attempts;
+  return result.kind === 'expired' || result.kind === 'needless' ? 0 : result.attempts;
 }
 
 /** How the operation ended, or `undefined` while it stays pending. */
@@ -156,10 +205,15 @@ function outcomeOf({ operation: { entry }, result }: Attempt, input: SettlementI
   const { operationId, auditId, version } = entry;
   switch (result.kind) {
     case 'unavailable':
+    case 'needless':
       return undefined;
+    case 'unfit':
+      return { kind: 'refused', operationId, auditId, ...result.refusal };
     case 'expired':
       return { kind: 'refused', operationId, auditId, code: 'expired-before-push' };
-    case 'confirmed':
+    case 'confirmed': {
+      const report = input.reports.get(operationId);
+      const stateRef = input.stateRef !== undefined && { stateRef: input.stateRef };
       return {
         kind: 'confirmed',
         operationId,
@@ -168,7 +222,9 @@ function outcomeOf({ operation: { entry }, result }: Attempt, input: SettlementI
         variablesInjected: input.applied.changes.get(operationId)?.length ?? 0,
         latencyMs: input.nowMs - entry.acceptedAtMs,
         result: result.result,
+        ...(report !== undefined && { sync: { ...report, ...stateRef } }),
       };
+    }
     case 'refused': {
       const isFresh = operationId === input.ownOperationId && version > input.lane.deferredVersion;
       // Others' operations may have been accepted as pending already; whether access comes back is not for us to say.
@@ -208,10 +264,7 @@ function auditOf(
   const { operation, result } = attempt;
   const { entry } = operation;
   const changes = changesOf(operation, input);
-  const changed = new Set(changes.map(({ path, scope }) => `${scope}:${path}`));
-  const expired = operation.payload.variables
-    .map((variable) => ({ path: pathOf(variable), scope: variable.scope }))
-    .filter(({ path, scope }) => !changed.has(`${scope}:${path}`));
+  const expired = expiredOf(operation, changes);
   const code = outcome?.kind === 'refused' ? outcome.code : pendingCode(result);
   return {
     // One id for the entry that tells how the operation ended; the attempts before it have ids of their own.
@@ -227,19 +280,44 @@ function auditOf(
     attempts: triesOf(attempt),
     latencyMs: input.nowMs - entry.acceptedAtMs,
     ...(code !== undefined && { code }),
-    ...(result.kind !== 'expired' && result.upstreamStatus !== undefined && { upstreamStatus: result.upstreamStatus }),
+    ...('upstreamStatus' in result && result.upstreamStatus !== undefined && { upstreamStatus: result.upstreamStatus }),
   };
+}
+
+/** Injected variables that had expired before they could be pushed. */
+function expiredOf({ payload }: LoadedOperation, changes: AuditPayload['changes']): AuditPayload['expired'] & object {
+  if (payload.kind !== 'inject') return [];
+  const changed = new Set(changes.map(({ path, scope }) => `${scope}:${path}`));
+  return payload.variables
+    .map((variable) => ({ path: pathOf(variable), scope: variable.scope }))
+    .filter(({ path, scope }) => !changed.has(`${scope}:${path}`));
 }
 
 /** What an operation changed, or was to change. */
 function changesOf({ entry, payload }: LoadedOperation, input: SettlementInput): AuditPayload['changes'] {
   const { operationId } = entry;
-  const changes = input.applied.changes.get(operationId) ?? input.planned.changes.get(operationId) ?? [];
-  if (!input.auditValues) return changes;
-  const values = new Map(
-    payload.variables.map((variable) => [`${variable.scope}:${pathOf(variable)}`, variable.value]),
-  );
-  return changes.map((change) => ({ ...change, value: values.get(`${change.scope}:${change.path}`) }));
+  const known = input.applied.changes.get(operationId) ?? input.planned.changes.get(operationId);
+  const changes = known ?? (payload.kind === 'sync' ? intended(payload.data) : []);
+  return changes.map((change) => {
+    const value = change.after === null ? undefined : valueIn(payload, change);
+    if (value === undefined || input.isMasked(change.path, value)) return change;
+    // What the operation said need not be what it led to.
+    return valueHash(value) === change.after ? { ...change, value } : change;
+  });
+}
+
+/** What a sync says that was never compared with anything. */
+function intended(data: JsonObject): AuditChange[] {
+  return leavesOf(data).map(({ path, value }) => {
+    return { path, scope: 'session', before: null, after: value === null ? null : valueHash(value) };
+  });
+}
+
+function valueIn(payload: OperationPayload, { path, scope }: AuditChange): JsonValue | undefined {
+  if (payload.kind === 'inject') {
+    return payload.variables.find((variable) => variable.scope === scope && pathOf(variable) === path)?.value;
+  }
+  return payload.kind === 'sync' ? valueAt(payload.data, tokensOf(path)) : undefined;
 }
 
 function pendingCode(result: Attempt['result']): string | undefined {

@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 
 /** The environment is incomplete or contradicts itself. Names variables, never their values (SCENARIOS 46). */
 export class ConfigError extends Error {
@@ -11,26 +11,26 @@ export class ConfigError extends Error {
   }
 }
 
-const wholeNumber = (fallback: number, min: number, max: number) =>
-  z.coerce
-    .number(`must be a whole number from ${min} to ${max}`)
-    .int(`must be a whole number from ${min} to ${max}`)
-    .min(min, `must be at least ${min}`)
-    .max(max, `must be at most ${max}`)
-    .default(fallback);
+const wholeNumber = (fallback: number, min: number, max: number) => {
+  const what = `must be a whole number from ${min} to ${max}`;
+  const number = z.coerce
+    .number(what)
+    .check(z.int(what), z.minimum(min, `must be at least ${min}`), z.maximum(max, `must be at most ${max}`));
+  return z._default(number, fallback);
+};
 
-const flag = z
-  .enum(['true', 'false'], 'must be true or false')
-  .default('false')
-  .transform((text) => text === 'true');
+const flag = z.pipe(
+  z._default(z.enum(['true', 'false'], 'must be true or false'), 'false'),
+  z.transform((text) => text === 'true'),
+);
 
-const required = z.string('is missing').min(1, 'is missing');
+const required = z.string('is missing').check(z.minLength(1, 'is missing'));
 
 const environment = z.object({
   TABLE_NAME: required,
   BRIDGE_SECRET_ID: required,
-  COGNIGY_BASE_URL: required.pipe(z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' })),
-  COGNIGY_DIALECT: z.enum(['session-api'], 'must be session-api').default('session-api'),
+  COGNIGY_BASE_URL: z.pipe(required, z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' })),
+  COGNIGY_DIALECT: z._default(z.enum(['session-api'], 'must be session-api'), 'session-api'),
   ALLOW_INSECURE_UPSTREAM: flag,
   UPSTREAM_RATE_PER_MINUTE: wholeNumber(100, 1, 1_000_000),
   UPSTREAM_BURST: wholeNumber(0, 0, 1_000_000),
@@ -38,15 +38,16 @@ const environment = z.object({
   UPSTREAM_TIMEOUT_MS: wholeNumber(4_000, 50, 60_000),
   REQUEST_BUDGET_MS: wholeNumber(8_000, 100, 29_000),
   SESSION_TTL_SECONDS: wholeNumber(3_600, 1, 604_800),
-  SESSION_ID_PREFIX: z.string().max(64, 'must have at most 64 characters').default(''),
+  SESSION_ID_PREFIX: z._default(z.string().check(z.maxLength(64, 'must have at most 64 characters')), ''),
   AUDIT_RETENTION_DAYS: wholeNumber(90, 1, 3_650),
   AUDIT_VALUES: flag,
   CONTEXT_MAX_BYTES: wholeNumber(95_000, 1_000, 1_048_576),
+  SYNC_DEFAULT_TTL_SECONDS: wholeNumber(300, 0, 31_536_000),
   DUE_SHARDS: wholeNumber(16, 1, 256),
-  AWS_REGION: z.string().min(1).default('eu-central-1'),
+  AWS_REGION: z._default(required, 'eu-central-1'),
   AWS_ACCESS_KEY_ID: required,
   AWS_SECRET_ACCESS_KEY: required,
-  AWS_SESSION_TOKEN: z.string().optional(),
+  AWS_SESSION_TOKEN: z.optional(z.string()),
 });
 
 /** Everything that is set from outside. Read once, at start; missing or contradictory settings stop the start. */
@@ -69,6 +70,8 @@ export interface Config {
   readonly auditRetentionMs: number;
   readonly auditValues: boolean;
   readonly contextMaxBytes: number;
+  /** Life of leaves that a sync writes without a word about it, seconds; 0 = they stay. */
+  readonly syncDefaultTtlSeconds: number;
   readonly dueShards: number;
   readonly aws: {
     readonly region: string;
@@ -110,6 +113,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     auditRetentionMs: values.AUDIT_RETENTION_DAYS * 86_400_000,
     auditValues: values.AUDIT_VALUES,
     contextMaxBytes: values.CONTEXT_MAX_BYTES,
+    syncDefaultTtlSeconds: values.SYNC_DEFAULT_TTL_SECONDS,
     dueShards: values.DUE_SHARDS,
     aws: {
       region: values.AWS_REGION,

@@ -13,6 +13,7 @@ import { type Config, readConfig } from './config.ts';
 import { createRandom, type Random } from './random.ts';
 import { type BridgeSecrets, SecretSource } from './secrets.ts';
 import { TelemetryFactory } from './telemetry.ts';
+import { tenantSchema } from './tenantSchema.ts';
 import { Vault } from './vault.ts';
 
 /** Answers quickly or fails quickly: a client waits behind every request to the table (SCENARIOS 45). */
@@ -75,6 +76,7 @@ export const wireLane = (parts: Parts): LaneDeps & { readonly vault: Vault } => 
     ...wireReads(parts),
     random,
     vault,
+    context: { schema: tenantSchema, maxBytes: config.contextMaxBytes },
     sessionTtlMs: config.sessionTtlMs,
     auditValues: config.auditValues,
     cognigy: createSessionApi({

@@ -1,6 +1,6 @@
 import { SecretsProvider } from '@aws-lambda-powertools/parameters/secrets';
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import type { Clock } from './clock.ts';
 
 /** What clients may do: operations by name (`*` = all), and which variable keys, by prefix. */
@@ -13,29 +13,39 @@ export interface ClientGrant {
   readonly keyPrefixes?: readonly string[];
 }
 
-const base64Key = z
-  .string()
-  .transform((text) => new Uint8Array(Buffer.from(text, 'base64')))
-  .refine((bytes) => bytes.byteLength >= 32, 'must be base64 of at least 32 bytes');
+const string = z.string('is missing or not a string');
+const nonEmpty = string.check(z.minLength(1, 'is empty'));
+const nonEmptyList = z.array(nonEmpty, 'is missing or not a list').check(z.minLength(1, 'is empty'));
 
-const bridgeSecrets = z.object({
-  clientId: z.string().min(1),
-  clientSecret: z.string().min(1),
-  tenantId: z.string().min(1).exactOptional(),
-  apiKey: z.string().min(1).exactOptional(),
-  /** Root of all keyed hashes and of all sealing. Changing it orphans everything stored. */
-  masterKey: base64Key,
-  clients: z
-    .array(
-      z.object({
-        name: z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/),
-        keyHash: z.string().regex(/^[0-9a-f]{64}$/),
-        operations: z.array(z.string().min(1)).min(1),
-        keyPrefixes: z.array(z.string().min(1)).min(1).exactOptional(),
-      }),
-    )
-    .min(1),
-});
+const base64Key = z
+  .pipe(
+    string,
+    z.transform((text) => new Uint8Array(Buffer.from(text, 'base64'))),
+  )
+  .check(z.refine((bytes) => bytes.byteLength >= 32, 'must be base64 of at least 32 bytes'));
+
+const clientGrant = z.object(
+  {
+    name: string.check(z.regex(/^[A-Za-z0-9_.-]{1,64}$/, 'must have 1 to 64 characters of A–Z a–z 0–9 _ . -')),
+    keyHash: string.check(z.regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 of 64 lower-case hexadecimal digits')),
+    operations: nonEmptyList,
+    keyPrefixes: z.exactOptional(nonEmptyList),
+  },
+  'must be an object',
+);
+
+const bridgeSecrets = z.object(
+  {
+    clientId: nonEmpty,
+    clientSecret: nonEmpty,
+    tenantId: z.exactOptional(nonEmpty),
+    apiKey: z.exactOptional(nonEmpty),
+    /** Root of all keyed hashes and of all sealing. Changing it orphans everything stored. */
+    masterKey: base64Key,
+    clients: z.array(clientGrant, 'is missing or not a list').check(z.minLength(1, 'is empty')),
+  },
+  'must be an object',
+);
 
 export type BridgeSecrets = z.infer<typeof bridgeSecrets>;
 

@@ -9,6 +9,7 @@ const start = useDatabase();
 const refuse = ({ deps, telemetry }: Instance, pointers = ['/variables/0/key']) =>
   recordRefusal(deps, {
     sessionId: SESSION,
+    operation: 'inject',
     client: 'client',
     code: 'validation-failed',
     pointers,
@@ -98,7 +99,7 @@ describe('The schedule', () => {
     await harness.minutes(2);
     harness.clock.advance(3_600_000);
     const idle = harness.instance();
-    expect(await idle.workOff()).toEqual({ worked: 0, skipped: 0, cutShort: false });
+    expect(await idle.workOff()).toEqual({ worked: 0, skipped: 0, waiting: 0, cutShort: false });
     // One look at each shard, and no scan.
     expect(idle.wire.calls).toEqual(['QueryCommand', 'QueryCommand']);
   });

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { authenticate, requireGrant, requireKeyPrefixes } from '../../../lib/http/admission.ts';
+import { authenticate, hasGrant, requireGrant, requireKeyPrefixes } from '../../../lib/http/admission.ts';
 import { Problem } from '../../../lib/http/problem.ts';
 import { problemOf } from './problemOf.ts';
 
@@ -45,6 +45,17 @@ describe('authenticate (SCENARIO 36)', () => {
   });
 });
 
+describe('hasGrant', () => {
+  it.each([
+    [['values'], true],
+    [['*'], true],
+    [['inspect', 'value', 'values2'], false],
+    [[], false],
+  ])('a client for %j may see values: %j', (operations, expected) => {
+    expect(hasGrant(client('a', 'k', { operations }), 'values')).toBe(expected);
+  });
+});
+
 describe('requireGrant', () => {
   it('takes the operation by name, or all of them', () => {
     requireGrant(client('a', 'k'), 'inject');
@@ -57,13 +68,20 @@ describe('requireGrant', () => {
 });
 
 describe('requireKeyPrefixes', () => {
-  const variables = [{ key: 'crm_a' }, { key: 'other' }, { key: 'CRM_b' }];
+  const keys = ['crm_a', 'other', 'CRM_b', '', 'xcrm_'].map((key, index) => ({ key, pointer: `/data/${index}` }));
 
-  it('absent prefixes allow every key', () => requireKeyPrefixes(client('a', 'k'), variables));
+  it('absent prefixes allow every key', () => requireKeyPrefixes(client('a', 'k'), keys));
 
-  it('names every key outside, and does not quote it', () => {
-    const problem = problemOf(() => requireKeyPrefixes(client('a', 'k', { keyPrefixes: ['crm_', 'x_'] }), variables));
+  it('no prefixes allow none, but what names no key may pass', () => {
+    const nobody = client('a', 'k', { keyPrefixes: [] });
+    expect(problemOf(() => requireKeyPrefixes(nobody, keys)).options.errors).toHaveLength(keys.length);
+    requireKeyPrefixes(nobody, []);
+  });
+
+  it('names the place of every key outside, and does not quote the key', () => {
+    const problem = problemOf(() => requireKeyPrefixes(client('a', 'k', { keyPrefixes: ['crm_', 'x_'] }), keys));
     expect(problem.code).toBe('forbidden');
-    expect(problem.options.errors?.map(({ pointer }) => pointer)).toEqual(['/variables/1/key', '/variables/2/key']);
+    expect(problem.options.errors?.map(({ pointer }) => pointer)).toEqual(['/data/1', '/data/2', '/data/3', '/data/4']);
+    expect(JSON.stringify(problem.toBody('corr'))).not.toMatch(/other|CRM_b/);
   });
 });

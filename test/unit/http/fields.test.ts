@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import type { JsonValue } from '../../../lib/context/json.ts';
 import {
   expiresAt,
@@ -14,12 +14,12 @@ import {
 import { problemOf } from './problemOf.ts';
 
 const schema = z.strictObject({
-  key: variableKey.optional(),
-  value: jsonValue.optional(),
-  crm: jsonObject.optional(),
+  key: z.optional(variableKey),
+  value: z.optional(jsonValue),
+  crm: z.optional(jsonObject),
   scope,
-  expiresAt: expiresAt.optional(),
-  ttlSeconds: ttlSeconds.optional(),
+  expiresAt: z.optional(expiresAt),
+  ttlSeconds: z.optional(ttlSeconds),
 });
 const parse = (value: unknown) => parseBody(schema, { value, violations: [] });
 const errorsOf = (value: unknown) => problemOf(() => parse(value)).options.errors ?? [];

@@ -50,7 +50,8 @@ function prepare(route: Partial<Route> = {}, options: { clients?: () => Promise<
   return { invoke, handle, askedForClients, telemetry, lines };
 }
 
-const codeOf = (result: HttpResult): string => JSON.parse(result.body).code;
+const bodyOf = ({ body = '' }: HttpResult) => JSON.parse(body);
+const codeOf = (result: HttpResult): string => bodyOf(result).code;
 
 describe('A request that is let in', () => {
   it('is handed on parsed, and answered with its correlation id and headers that keep it private', async () => {
@@ -73,6 +74,27 @@ describe('A request that is let in', () => {
     });
     expect(handle.mock.calls[0]?.[0].body.value).toEqual({ a: 1 });
     expect(telemetry.flush).toHaveBeenCalledTimes(1);
+  });
+
+  it('is answered without a body and its type where there is nothing to say', async () => {
+    const { invoke, telemetry } = prepare({ handle: async () => ({ status: 204, headers: { 'x-more': '1' } }) });
+    expect(await invoke({ headers: { 'x-correlation-id': 'corr-1' } })).toEqual({
+      statusCode: 204,
+      headers: {
+        'x-more': '1',
+        'x-correlation-id': 'corr-1',
+        'cache-control': 'no-store',
+        'x-content-type-options': 'nosniff',
+      },
+    });
+    expect(telemetry.flush).toHaveBeenCalledTimes(1);
+  });
+
+  it('of a route without a body has none, whatever came with it', async () => {
+    const { invoke, handle } = prepare({ body: 'none' });
+    const result = await invoke({ body: '{"__proto__":', headers: { 'Content-Type': 'text/plain' } });
+    expect(result.statusCode).toBe(200);
+    expect(handle.mock.calls[0]?.[0].body).toEqual({ value: undefined, violations: [] });
   });
 
   it('has a deadline of its budget, and less where the Lambda has less', async () => {
@@ -118,7 +140,7 @@ describe('The order of the checks', () => {
     const result = await invoke(event);
     expect(result.headers['content-type']).toBe('application/problem+json');
     expect(result.headers['cache-control']).toBe('no-store');
-    expect(JSON.parse(result.body).correlationId).toBe(result.headers['x-correlation-id']);
+    expect(bodyOf(result).correlationId).toBe(result.headers['x-correlation-id']);
     expect(result.headers['x-correlation-id']).toMatch(/\S/);
     expect(telemetry.flush).toHaveBeenCalledTimes(1);
   });
@@ -215,7 +237,7 @@ describe('Whatever comes in', () => {
       fc.asyncProperty(event, async (given) => {
         const result = await invoke(given);
         expect(result.statusCode).toBeLessThan(500);
-        expect(JSON.parse(result.body)).toBeTypeOf('object');
+        expect(bodyOf(result)).toBeTypeOf('object');
       }),
       { numRuns: 300 },
     );

@@ -72,6 +72,7 @@ beforeAll(async () => {
       UPSTREAM_RATE_PER_MINUTE: '600',
       UPSTREAM_BURST: '20',
       SESSION_ID_PREFIX: 'sess_',
+      SYNC_DEFAULT_TTL_SECONDS: '0',
       LOG_RETENTION_DAYS: '90',
     }),
   ]);
@@ -107,8 +108,27 @@ const ROUTES: Readonly<
 > = {
   'POST /v1/sessions/{sessionId}/variables': { function: 'inject', authentication: 'client' },
   'GET /v1/sessions/{sessionId}': { function: 'snapshot', authentication: 'client' },
+  'GET /v1/sessions/{sessionId}/diff': { function: 'snapshot', authentication: 'client' },
   'GET /v1/sessions/{sessionId}/audit': { function: 'snapshot', authentication: 'client' },
+  'POST /v1/sessions/{sessionId}/sync': { function: 'sync', authentication: 'client' },
+  'DELETE /v1/sessions/{sessionId}': { function: 'sync', authentication: 'client' },
 };
+
+/** What an ARN names, without partition, region and account: a resource of the template, or text. */
+function sourceOf(arn: Json): string {
+  if (typeof arn === 'string') return arn;
+  if (typeof arn !== 'object' || arn === null) throw new Error('no ARN');
+  const { Ref, 'Fn::GetAtt': attribute, 'Fn::Join': join } = arn as Readonly<Record<string, Json>>;
+  if (typeof Ref === 'string') return Ref.startsWith('AWS::') ? '' : Ref;
+  if (Array.isArray(attribute)) return String(attribute[0]);
+  if (!Array.isArray(join)) throw new Error('an ARN of another kind');
+  const [separator, parts] = join as [string, Json[]];
+  return parts
+    .map(sourceOf)
+    .filter((part) => part !== '')
+    .join(separator)
+    .replaceAll(/:{2,}/g, ':');
+}
 
 describe('functions', () => {
   it('are exactly the expected ones', () => {
@@ -146,6 +166,7 @@ describe('functions', () => {
       UPSTREAM_MAX_CONCURRENT: '5',
       SESSION_TTL_SECONDS: '3600',
       CONTEXT_MAX_BYTES: '95000',
+      SYNC_DEFAULT_TTL_SECONDS: '300',
       AUDIT_RETENTION_DAYS: '90',
       AUDIT_VALUES: 'false',
       DUE_SHARDS: '16',
@@ -164,6 +185,7 @@ describe('functions', () => {
       UPSTREAM_RATE_PER_MINUTE: '600',
       UPSTREAM_BURST: '20',
       SESSION_ID_PREFIX: 'sess_',
+      SYNC_DEFAULT_TTL_SECONDS: '0',
       UPSTREAM_MAX_CONCURRENT: '5',
     });
   });
@@ -190,18 +212,21 @@ describe('routes', () => {
     expect(routes.sort()).toEqual(expected.sort());
   });
 
-  it('are the only way in: functions can be invoked by this API and this schedule', () => {
-    const permissions = ofType('AWS::Lambda::Permission').map(([, { Properties }]) => [
-      Properties.FunctionName['Fn::GetAtt'][0],
-      Properties.Principal,
-      Properties.SourceArn !== undefined,
-    ]);
+  it('are the only way in, beside the schedule and the event: each may invoke for itself alone', () => {
+    const permissions = ofType('AWS::Lambda::Permission').map(([, { Properties }]) => {
+      const { FunctionName, Principal, Action, SourceArn } = Properties;
+      expect(Action).toBe('lambda:InvokeFunction');
+      return `${FunctionName['Fn::GetAtt'][0]} ${Principal} ${sourceOf(SourceArn)}`;
+    });
     expect(permissions.sort()).toEqual([
-      ['InjectLambdaFunction', 'apigateway.amazonaws.com', true],
-      ['SnapshotLambdaFunction', 'apigateway.amazonaws.com', true],
-      ['SyncLambdaFunction', 'events.amazonaws.com', true],
+      'InjectLambdaFunction apigateway.amazonaws.com arn:execute-api:HttpApi/*',
+      'SnapshotLambdaFunction apigateway.amazonaws.com arn:execute-api:HttpApi/*',
+      'SyncLambdaFunction apigateway.amazonaws.com arn:execute-api:HttpApi/*',
+      'SyncLambdaFunction events.amazonaws.com SyncEventsRuleSchedule1',
+      'SyncLambdaFunction events.amazonaws.com arn:events:rule/context-bridge-dev-sync-rule-4',
     ]);
     expect(ofType('AWS::Lambda::Url')).toEqual([]);
+    expect(ofType('AWS::Lambda::EventSourceMapping')).toEqual([]);
   });
 
   it('log their use without anything that could hold an id', () => {
@@ -230,20 +255,45 @@ describe('routes', () => {
   });
 });
 
-describe('schedule', () => {
-  it('ticks every minute, for sync alone, without a second try', () => {
-    const rules = ofType('AWS::Events::Rule').map(([, { Properties }]) => Properties);
-    expect(rules).toEqual([
-      expect.objectContaining({
-        ScheduleExpression: 'rate(1 minute)',
+describe('rules', () => {
+  const ruleOf = (id: string) => resource(id).Properties;
+  const SCHEDULE = 'SyncEventsRuleSchedule1';
+  const EVENT = 'Contextbridgedevsyncrule4EventBridgeRule';
+
+  it('are the schedule and the event, and both lead to sync alone', () => {
+    expect(
+      ofType('AWS::Events::Rule')
+        .map(([id]) => id)
+        .sort(),
+    ).toEqual([EVENT, SCHEDULE]);
+    for (const id of [EVENT, SCHEDULE]) {
+      expect(ruleOf(id)).toMatchObject({
         State: 'ENABLED',
-        Targets: [expect.objectContaining({ Arn: { 'Fn::GetAtt': ['SyncLambdaFunction', 'Arn'] } })],
+        Targets: [{ Arn: { 'Fn::GetAtt': ['SyncLambdaFunction', 'Arn'] } }],
+      });
+      // What has been asked for reaches the function as it is: nothing rewrites it on the way.
+      expect(Object.keys(ruleOf(id).Targets[0]).sort()).toEqual(['Arn', 'Id']);
+    }
+  });
+
+  it('the schedule ticks every minute', () => {
+    expect(ruleOf(SCHEDULE)).toMatchObject({ ScheduleExpression: 'rate(1 minute)' });
+    expect(ruleOf(SCHEDULE)).not.toHaveProperty('EventPattern');
+  });
+
+  it('the event is a sync that somebody asks for on the default bus', () => {
+    expect(ruleOf(EVENT).EventPattern).toEqual({ 'detail-type': ['context.sync.requested'] });
+    expect(ruleOf(EVENT)).not.toHaveProperty('EventBusName');
+  });
+
+  it('an event that could not be taken comes again twice, for six hours at most', () => {
+    expect(ofType('AWS::Lambda::EventInvokeConfig').map(([, { Properties }]) => Properties)).toEqual([
+      expect.objectContaining({
+        FunctionName: { Ref: 'SyncLambdaFunction' },
+        MaximumRetryAttempts: 2,
+        MaximumEventAgeInSeconds: 21_600,
       }),
     ]);
-    expect(resource('SyncLambdaEvConf').Properties).toMatchObject({
-      MaximumRetryAttempts: 0,
-      MaximumEventAgeInSeconds: 60,
-    });
   });
 });
 
@@ -363,13 +413,17 @@ describe('roles', () => {
     'dynamodb:DeleteTable',
     'dynamodb:UpdateTimeToLive',
   ];
-  /** The partition keys each function needs, and whether it may write them. */
-  const NEEDS: Readonly<
-    Record<FunctionName, { readonly keys: readonly string[]; readonly actions: readonly string[] }>
-  > = {
-    inject: { keys: ['SESSION#a', 'TOKEN#a', 'RATE#a'], actions: [...GETS, ...WRITES] },
-    snapshot: { keys: ['SESSION#a'], actions: READS },
-    sync: { keys: ['SESSION#a', 'TOKEN#a', 'RATE#a'], actions: [...GETS, ...WRITES] },
+  interface Need {
+    readonly keys: readonly string[];
+    readonly actions: readonly string[];
+  }
+  const LANE: Need = { keys: ['SESSION#a', 'TOKEN#a', 'RATE#a'], actions: [...GETS, ...WRITES] };
+  /** What each function does, on which partition keys. Whatever is not here is denied. */
+  const NEEDS: Readonly<Record<FunctionName, readonly Need[]>> = {
+    inject: [LANE],
+    snapshot: [{ keys: ['SESSION#a'], actions: READS }],
+    // To erase a session, everything that it has must be found.
+    sync: [LANE, { keys: ['SESSION#a'], actions: ['dynamodb:Query'] }],
   };
   const ALL_KEYS = ['SESSION#a', 'TOKEN#a', 'RATE#a', 'DUE#1', 'BINDING#a', 'METRIC#a', 'SEEN#a', 'other'];
 
@@ -381,7 +435,10 @@ describe('roles', () => {
           allowed.push(`${action} ${key}`);
       }
     }
-    expect(allowed).toEqual(NEEDS[name].actions.flatMap((action) => NEEDS[name].keys.map((key) => `${action} ${key}`)));
+    const needed = NEEDS[name].flatMap(({ actions, keys }) =>
+      actions.flatMap((action) => keys.map((key) => `${action} ${key}`)),
+    );
+    expect(allowed.sort()).toEqual(needed.sort());
   });
 
   it.each(NAMES)('%s: a batch with one foreign key, or without any, is refused', (name) => {
@@ -400,6 +457,26 @@ describe('roles', () => {
     expect(NAMES.filter((name) => allows(FUNCTIONS[name].role, { ...query, by: name }))).toEqual(['sync']);
     expect(allows('SyncRole', { ...query, keys: ['SESSION#a'], by: 'sync' })).toBe(false);
     expect(allows('SyncRole', { ...query, action: 'dynamodb:Scan', by: 'sync' })).toBe(false);
+  });
+
+  it('who may not write anything cannot erase either, and inject cannot even look for what there is', () => {
+    const query = { action: 'dynamodb:Query', on: TABLE, keys: ['SESSION#a'] };
+    expect(NAMES.filter((name) => allows(FUNCTIONS[name].role, { ...query, by: name }))).toEqual(['snapshot', 'sync']);
+    for (const action of WRITES) {
+      expect(allows('SnapshotRole', { ...query, action, by: 'snapshot' })).toBe(false);
+    }
+    for (const keys of [['TOKEN#a'], ['RATE#a'], ['SESSION#a', 'TOKEN#a'], []]) {
+      expect(allows('SyncRole', { ...query, keys, by: 'sync' })).toBe(false);
+    }
+  });
+
+  it('nobody may put events, invoke functions or speak to other services', () => {
+    const actions = NAMES.flatMap((name) => statementsOf(FUNCTIONS[name].role).flatMap(({ Action }) => list(Action)));
+    expect([...new Set(actions.map((action) => action.split(':')[0]))].sort()).toEqual([
+      'dynamodb',
+      'logs',
+      'secretsmanager',
+    ]);
   });
 
   it.each(NAMES)('%s: reads the one secret, changes none, and logs to its own group only', (name) => {

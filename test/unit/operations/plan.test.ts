@@ -1,16 +1,16 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { valueHash } from '../../../lib/context/canonicalJson.ts';
-import { EMPTY_MIRROR } from '../../../lib/context/mirror.ts';
+import { EMPTY_MIRROR, hashOf } from '../../../lib/context/mirror.ts';
 import { type Variable, variableId } from '../../../lib/context/variables.ts';
-import { applyOperations, type LoadedOperation, planPush, splitBatch } from '../../../lib/operations/plan.ts';
+import { applyOperations, type InjectOperation, planPush, splitBatch } from '../../../lib/operations/plan.ts';
 
 const NOW = 1_000_000;
 const bytesOf = (variables: readonly Variable[]): number => Buffer.byteLength(JSON.stringify(variables));
 const roomy = { maxBytes: 1_000_000, bytesOf };
 
-function operation(version: number, variables: readonly Variable[]): LoadedOperation {
-  const payload = { variables };
+function operation(version: number, variables: readonly Variable[]): InjectOperation {
+  const payload = { kind: 'inject', variables } as const;
   return {
     payload,
     entry: {
@@ -41,7 +41,7 @@ const operations = fc
   .map((all) => all.map((variables, index) => operation(index + 1, variables)));
 
 const isLive = ({ expiresAtMs = Number.POSITIVE_INFINITY }: Variable) => expiresAtMs > NOW;
-const versionsOf = (loaded: readonly LoadedOperation[]) => loaded.map(({ entry }) => entry.version);
+const versionsOf = (loaded: readonly InjectOperation[]) => loaded.map(({ entry }) => entry.version);
 
 describe('planPush', () => {
   it('property: every operation leaves once, in commit order, or has expired', () => {
@@ -91,8 +91,16 @@ describe('planPush', () => {
         );
         // And the mirror says the same.
         const { mirror } = applyOperations(EMPTY_MIRROR, all, NOW);
-        expect([...mirror.variables].map(([id, { hash, expiresAtMs }]) => [id, hash, expiresAtMs]).sort()).toEqual(
-          [...expected].map(([id, { value, expiresAtMs }]) => [id, valueHash(value), expiresAtMs]).sort(),
+        const inMirror = [...mirror.variables.values()].map((each) => [
+          each.scope,
+          each.path,
+          hashOf(each),
+          each.expiresAtMs,
+        ]);
+        expect(inMirror.sort()).toEqual(
+          [...expected.values()]
+            .map((each) => [each.scope, `/${each.key}`, valueHash(each.value), each.expiresAtMs])
+            .sort(),
         );
       }),
     );
@@ -120,7 +128,7 @@ describe('applyOperations', () => {
     ];
     const { mirror, changes } = applyOperations(EMPTY_MIRROR, all, NOW);
     expect(mirror.version).toBe(5);
-    expect(mirror.variables.get('session:k')).toMatchObject({ version: 5, source: 'client', updatedAtMs: NOW });
+    expect(mirror.variables.get('session:/k')).toMatchObject({ version: 5, source: 'client', updatedAtMs: NOW });
     expect(changes.get('op5')).toEqual([{ path: '/k', scope: 'session', before: valueHash(1), after: valueHash(2) }]);
   });
 });

@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { EMPTY_MIRROR } from '../../../lib/context/mirror.ts';
 import { parseSessionId } from '../../../lib/context/sessionId.ts';
-import { applyOperations, type LoadedOperation } from '../../../lib/operations/plan.ts';
-import type { InjectResult, RefusalCode } from '../../../lib/operations/ports/cognigy.ts';
+import { applyOperations, type InjectOperation, isInject, type LoadedOperation } from '../../../lib/operations/plan.ts';
+import type { RefusalCode, WriteResult } from '../../../lib/operations/ports/cognigy.ts';
 import type { JournalEntry, Lane } from '../../../lib/operations/ports/sessionStore.ts';
 import { type Attempt, type SettlementInput, settlementOf } from '../../../lib/operations/settlement.ts';
 
 const NOW = Date.UTC(2026, 10, 21, 12);
 
-function operation(version: number, more: Partial<JournalEntry> = {}): LoadedOperation {
-  const payload = { variables: [{ key: `k${version}`, value: version, scope: 'session' }] } as const;
+function operation(version: number, more: Partial<JournalEntry> = {}): InjectOperation {
+  const payload = { kind: 'inject', variables: [{ key: `k${version}`, value: version, scope: 'session' }] } as const;
   const entry: JournalEntry = {
     operationId: `op${version}`,
     auditId: `audit${version}`,
@@ -25,9 +25,9 @@ function operation(version: number, more: Partial<JournalEntry> = {}): LoadedOpe
   return { entry, payload };
 }
 
-const confirmed: InjectResult = { kind: 'confirmed', attempts: 1, upstreamStatus: 200, result: { ok: true } };
-const refused = (code: RefusalCode): InjectResult => ({ kind: 'refused', code, attempts: 1 });
-const unavailable = (attempts: number, retryAtMs?: number): InjectResult => ({
+const confirmed: WriteResult = { kind: 'confirmed', attempts: 1, upstreamStatus: 200, result: { ok: true } };
+const refused = (code: RefusalCode): WriteResult => ({ kind: 'refused', code, attempts: 1 });
+const unavailable = (attempts: number, retryAtMs?: number): WriteResult => ({
   kind: 'unavailable',
   reason: 'down',
   attempts,
@@ -47,6 +47,7 @@ function laneWith(operations: readonly LoadedOperation[], more: Partial<Lane> = 
     hasEnded: false,
     deferrals: 0,
     deferredVersion: 0,
+    erasedVersion: 0,
     sessionId,
     hasOutbox: false,
     hasRefusals: false,
@@ -62,12 +63,13 @@ function settle(attempts: readonly Attempt[], lane: Partial<Lane> = {}, more: Pa
     fence: 'fence',
     nowMs: NOW,
     attempts,
-    planned: applyOperations(EMPTY_MIRROR, operations, NOW),
-    applied: applyOperations(EMPTY_MIRROR, inEffect, NOW),
+    planned: applyOperations(EMPTY_MIRROR, operations.filter(isInject), NOW),
+    applied: applyOperations(EMPTY_MIRROR, inEffect.filter(isInject), NOW),
     mirrorVersion: 0,
+    reports: new Map(),
     outboxArchived: true,
     sessionTtlMs: 3_600_000,
-    auditValues: false,
+    isMasked: () => true,
     jitter: 1,
     newAuditId: () => 'attempt',
     ...more,
@@ -214,7 +216,8 @@ describe('settlementOf', () => {
     });
 
     it('SCENARIO 2: names the hash of what a later operation has overwritten', () => {
-      const variables = (value: number) => ({ variables: [{ key: 'k', value, scope: 'session' }] }) as const;
+      const variables = (value: number) =>
+        ({ kind: 'inject', variables: [{ key: 'k', value, scope: 'session' }] }) as const;
       const { settlement } = settle([
         { operation: { ...operation(1), payload: variables(1) }, result: confirmed },
         { operation: { ...operation(2), payload: variables(2) }, result: confirmed },
@@ -243,7 +246,7 @@ describe('settlementOf', () => {
     it('holds values only where the tenant wants them', () => {
       const attempts = [{ operation: operation(1), result: confirmed }];
       expect(JSON.stringify(settle(attempts).settlement.audit)).not.toContain('"value"');
-      const { settlement } = settle(attempts, {}, { auditValues: true });
+      const { settlement } = settle(attempts, {}, { isMasked: () => false });
       expect(settlement.audit[0]?.payload.changes[0]).toMatchObject({ path: '/k1', value: 1 });
     });
 

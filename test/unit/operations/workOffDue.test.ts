@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { contextSchemaOf } from '../../../lib/context/schema.ts';
+import { compileSchema } from '../../../lib/context/schemaCompiler.ts';
 import type { SessionKey, SessionStore } from '../../../lib/operations/ports/sessionStore.ts';
 import { workOffDue } from '../../../lib/operations/workOffDue.ts';
 import { MemoryTelemetry } from '../../fixtures/operations/memoryTelemetry.ts';
@@ -30,6 +32,7 @@ describe('workOffDue', () => {
       clock,
       cognigy: new ScriptedCognigy([]),
       random: seededRandom(1),
+      context: { schema: contextSchemaOf(compileSchema({}).validate, {}), maxBytes: 95_000 },
       sessionTtlMs: 1,
       auditValues: false,
     };
@@ -40,13 +43,13 @@ describe('workOffDue', () => {
   it('looks at every due lane, however many before it could not be worked off', async () => {
     const due = Array.from({ length: 130 }, (_, index) => `lane-${index}`);
     const { store, looked } = storeWith(due);
-    expect(await run(store, 60_000)).toEqual({ worked: 0, skipped: 130, cutShort: false });
+    expect(await run(store, 60_000)).toEqual({ worked: 0, skipped: 130, waiting: 0, cutShort: false });
     expect(looked).toEqual(due);
   });
 
   it('SCENARIO 11: begins nothing near its deadline and says that it was cut short', async () => {
     const { store, looked } = storeWith(['lane']);
-    expect(await run(store, 1_000)).toEqual({ worked: 0, skipped: 0, cutShort: true });
+    expect(await run(store, 1_000)).toEqual({ worked: 0, skipped: 0, waiting: 0, cutShort: true });
     expect(looked).toEqual([]);
   });
 });
