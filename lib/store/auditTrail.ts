@@ -11,8 +11,8 @@ import type {
 import type { Vault } from '../platform/vault.ts';
 import { AUDIT_PREFIX, auditSeqOf } from './keys.ts';
 import { decodeLinked, type LinkedItem } from './laneItem.ts';
-import { digestOf, isUnreadable, type Lanes } from './lanes.ts';
-import type { Payloads } from './payloads.ts';
+import type { LaneReader } from './laneReader.ts';
+import { digestOf, isUnreadable, type Payloads } from './payloads.ts';
 import type { Table } from './table.ts';
 
 /** Entries by their place in the trail: what an entry says of itself may be forged, where it lies may not. */
@@ -27,11 +27,11 @@ interface Trail {
 /** Reads a session's audit trail and proves it. */
 export class AuditTrail {
   readonly #table: Table;
-  readonly #lanes: Lanes;
+  readonly #lanes: LaneReader;
   readonly #payloads: Payloads;
   readonly #vault: Vault;
 
-  constructor(table: Table, lanes: Lanes, payloads: Payloads, vault: Vault) {
+  constructor(table: Table, lanes: LaneReader, payloads: Payloads, vault: Vault) {
     this.#table = table;
     this.#lanes = lanes;
     this.#payloads = payloads;

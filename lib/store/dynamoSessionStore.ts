@@ -14,8 +14,10 @@ import type {
   WriteMirrorOptions,
 } from '../operations/ports/sessionStore.ts';
 import type { Vault } from '../platform/vault.ts';
+import { Answers } from './answers.ts';
 import { AuditTrail } from './auditTrail.ts';
 import { Eraser } from './eraser.ts';
+import { LaneReader } from './laneReader.ts';
 import { Lanes, type LanesOptions } from './lanes.ts';
 import { Mirrors } from './mirrors.ts';
 import { Payloads } from './payloads.ts';
@@ -23,6 +25,8 @@ import type { Table } from './table.ts';
 
 /** {@link SessionStore} over one DynamoDB table. */
 export class DynamoSessionStore implements SessionStore {
+  readonly #reader: LaneReader;
+  readonly #answers: Answers;
   readonly #lanes: Lanes;
   readonly #mirrors: Mirrors;
   readonly #audit: AuditTrail;
@@ -30,10 +34,12 @@ export class DynamoSessionStore implements SessionStore {
 
   constructor(table: Table, vault: Vault, options: LanesOptions) {
     const payloads = new Payloads(table, vault);
-    this.#lanes = new Lanes(table, payloads, vault, options);
+    this.#reader = new LaneReader(table, payloads, vault);
+    this.#answers = new Answers(table, this.#reader, payloads, vault);
+    this.#lanes = new Lanes(table, { payloads, vault, reader: this.#reader, answers: this.#answers }, options);
     this.#mirrors = new Mirrors(table, payloads);
-    this.#audit = new AuditTrail(table, this.#lanes, payloads, vault);
-    this.#eraser = new Eraser(table, this.#lanes);
+    this.#audit = new AuditTrail(table, this.#reader, payloads, vault);
+    this.#eraser = new Eraser(table, this.#lanes, this.#reader);
   }
 
   commit(command: { sessionId: SessionId; operation: NewOperation; lease: Lease; dueAtMs: number }) {
@@ -42,11 +48,11 @@ export class DynamoSessionStore implements SessionStore {
   }
 
   readLane(session: SessionKey) {
-    return this.#lanes.read(session);
+    return this.#reader.read(session);
   }
 
   readProgress(session: SessionKey) {
-    return this.#lanes.readProgress(session);
+    return this.#reader.readProgress(session);
   }
 
   takeLease(session: SessionKey, lease: Lease, nowMs: number) {
@@ -66,26 +72,26 @@ export class DynamoSessionStore implements SessionStore {
   }
 
   findOutcome(session: SessionKey, outcomeId: string) {
-    return this.#lanes.findOutcome(session, outcomeId);
+    return this.#answers.find(session, outcomeId);
   }
 
   readMirror(lane: Lane, stateRef: string) {
-    return this.#mirrors.read(this.#lanes.placeOf(lane), stateRef);
+    return this.#mirrors.read(this.#reader.placeOf(lane), stateRef);
   }
 
   writeMirror(lane: Lane, mirror: Mirror, options: WriteMirrorOptions) {
     // What an idle session had is no past of the one that starts anew.
     const previous = lane.idleUntilMs > options.atMs ? lane.stateRef : undefined;
-    return this.#mirrors.write(this.#lanes.placeOf(lane), mirror, { ...options, previous });
+    return this.#mirrors.write(this.#reader.placeOf(lane), mirror, { ...options, previous });
   }
 
   loadValues(lane: Lane, mirror: Mirror) {
-    return this.#mirrors.loadValues(this.#lanes.placeOf(lane), mirror);
+    return this.#mirrors.loadValues(this.#reader.placeOf(lane), mirror);
   }
 
   async readHistory(lane: Lane, version: number) {
     if (lane.stateRef === undefined) return undefined;
-    return this.#mirrors.readHistory(this.#lanes.placeOf(lane), lane.stateRef, version);
+    return this.#mirrors.readHistory(this.#reader.placeOf(lane), lane.stateRef, version);
   }
 
   erase(lane: Lane, erasure: Erasure) {
@@ -101,6 +107,6 @@ export class DynamoSessionStore implements SessionStore {
   }
 
   dueSessions(shard: number, nowMs: number) {
-    return this.#lanes.dueSessions(shard, nowMs);
+    return this.#reader.dueSessions(shard, nowMs);
   }
 }

@@ -1,5 +1,6 @@
 import type { Erasure, Lane } from '../operations/ports/sessionStore.ts';
 import { BLOB_PREFIX, OUTCOME_PREFIX, STATE_PREFIX } from './keys.ts';
+import type { LaneReader } from './laneReader.ts';
 import type { Lanes } from './lanes.ts';
 import { collect, type Key, type Table } from './table.ts';
 
@@ -13,10 +14,12 @@ const CONTENT_PREFIXES = [STATE_PREFIX, BLOB_PREFIX, OUTCOME_PREFIX];
 export class Eraser {
   readonly #table: Table;
   readonly #lanes: Lanes;
+  readonly #reader: LaneReader;
 
-  constructor(table: Table, lanes: Lanes) {
+  constructor(table: Table, lanes: Lanes, reader: LaneReader) {
     this.#table = table;
     this.#lanes = lanes;
+    this.#reader = reader;
   }
 
   /** False when the lane has changed since it was read. Again for what is erased already: finishes what was cut short. */
@@ -31,7 +34,7 @@ export class Eraser {
   }
 
   async #contentKeys(lane: Lane): Promise<Key[]> {
-    const { pk } = this.#lanes.placeOf(lane);
+    const { pk } = this.#reader.placeOf(lane);
     const found = await Promise.all(CONTENT_PREFIXES.map((prefix) => collect(this.#table.queryKeys({ pk, prefix }))));
     return found.flat();
   }

@@ -1,25 +1,19 @@
-import { createHash } from 'node:crypto';
 import { linkEntries } from '../context/auditChain.ts';
-import { parseSessionId, type SessionId } from '../context/sessionId.ts';
 import {
   type AuditPayload,
   type CommitResult,
   type Erasure,
-  type JournalEntry,
   type Lane,
-  type LaneProgress,
   type Lease,
-  type NewAnswer,
   type NewAuditEntry,
   type NewOperation,
-  type OperationPayload,
-  type PriorOutcome,
   type SessionKey,
   type Settlement,
   type SettleResult,
   StoreError,
 } from '../operations/ports/sessionStore.ts';
 import type { Vault } from '../platform/vault.ts';
+import type { Answers } from './answers.ts';
 import {
   generationEndMs,
   generationOf,
@@ -27,23 +21,11 @@ import {
   idempotencyElement,
   staleGenerations,
 } from './idempotency.ts';
-import { auditKey, dueShardName, dueShardOf, laneKey, outcomeKey, sessionKeyOf, sessionPk } from './keys.ts';
-import {
-  ANSWERS_PATHS,
-  type AnswerItem,
-  decodeAnswer,
-  decodeAnswers,
-  decodeLane,
-  decodeProgress,
-  type JournalItem,
-  LANE_FORMAT,
-  type LaneItem,
-  type LinkedItem,
-  PROGRESS_PATHS,
-} from './laneItem.ts';
-import type { SessionPlace } from './mirrors.ts';
-import type { Payloads } from './payloads.ts';
-import { type Item, type Table, ttlSeconds } from './table.ts';
+import { auditKey, dueShardOf, laneKey, outcomeKey, sessionPk } from './keys.ts';
+import { decodeLane, type JournalItem, LANE_FORMAT, type LaneItem, type LinkedItem } from './laneItem.ts';
+import { asStored, type LaneReader, type StoredLane } from './laneReader.ts';
+import { digestOf, isUnreadable, type Payloads } from './payloads.ts';
+import { type Table, ttlSeconds } from './table.ts';
 
 const DAY_MS = 86_400_000;
 /** A lane is one item of at most 400 KB. With all of the following at its limit, and the outbox of 100 more, there is some to spare. */
@@ -52,12 +34,8 @@ const REFUSALS_MAX = 20;
 const IDEMPOTENCY_KEYS_MAX = 1_500;
 const JOURNAL_INLINE_BYTES = 1_024;
 const AUDIT_INLINE_BYTES = 700;
-/** Answers go into the lane while one settle's all together stay below this. */
-const ANSWERS_INLINE_BYTES = 32_768;
 /** Longest life of a session upstream: what has not been pushed by then has nowhere to go. */
 const PENDING_KEPT_MS = 7 * DAY_MS;
-/** Answers outlive the two generations of idempotency keys. */
-const ANSWER_KEPT_MS = 36 * 3_600_000;
 
 // Every clause of a condition by its name.
 const FORMAT_IS_KNOWN = '(attribute_not_exists(#format) OR #format <= :format)';
@@ -77,13 +55,6 @@ export interface LanesOptions {
   readonly auditRetentionMs: number;
 }
 
-/** A lane with what the store needs to settle it. */
-interface StoredLane extends Lane {
-  readonly item: LaneItem;
-  /** Generations of idempotency keys that the item still carries. */
-  readonly generations: readonly number[];
-}
-
 /**
  * The lane item of each session: commit, lease, settle and archive.
  *
@@ -96,12 +67,25 @@ export class Lanes {
   readonly #table: Table;
   readonly #payloads: Payloads;
   readonly #vault: Vault;
+  readonly #reader: LaneReader;
+  readonly #answers: Answers;
   readonly #options: LanesOptions;
 
-  constructor(table: Table, payloads: Payloads, vault: Vault, options: LanesOptions) {
+  constructor(
+    table: Table,
+    parts: {
+      readonly payloads: Payloads;
+      readonly vault: Vault;
+      readonly reader: LaneReader;
+      readonly answers: Answers;
+    },
+    options: LanesOptions,
+  ) {
     this.#table = table;
-    this.#payloads = payloads;
-    this.#vault = vault;
+    this.#payloads = parts.payloads;
+    this.#vault = parts.vault;
+    this.#reader = parts.reader;
+    this.#answers = parts.answers;
     this.#options = options;
   }
 
@@ -165,7 +149,7 @@ export class Lanes {
       if (why.kind !== 'committed') await this.#payloads.drop(pk, payload);
       return why;
     }
-    const lane = this.#decode(result.item);
+    const lane = this.#reader.decode(result.item);
     return { kind: 'committed', lane, version: lane.version, holdsLease: lane.lease?.fence === command.lease.fence };
   }
 
@@ -176,7 +160,7 @@ export class Lanes {
   ): Promise<CommitResult> {
     const item = await this.#table.get(laneKey(pk));
     if (item === undefined) throw new StoreError('store-unavailable');
-    const lane = this.#decode(item, session);
+    const lane = this.#reader.decode(item, session);
     const id = Buffer.from(operation.operationId);
     if ([...lane.item.openIds].some((open) => id.equals(open))) {
       // The SDK repeated a write whose acknowledgement was lost: it had been committed all along.
@@ -194,30 +178,6 @@ export class Lanes {
     return { kind: 'busy', untilMs: generationEndMs(operation.acceptedAtMs) };
   }
 
-  read(session: SessionKey): Promise<Lane | undefined> {
-    return this.#read(session);
-  }
-
-  async #read(session: SessionKey): Promise<StoredLane | undefined> {
-    const item = await this.#table.get(laneKey(sessionPk(this.#vault, session)));
-    // Of what has been erased only those can say anything who know its id.
-    if (item === undefined || (item['sealedId'] === undefined && !('sessionId' in session))) return undefined;
-    return this.#decode(item, session);
-  }
-
-  async readProgress(session: SessionKey): Promise<LaneProgress | undefined> {
-    const item = await this.#table.glance(laneKey(sessionPk(this.#vault, session)), PROGRESS_PATHS);
-    if (item === undefined) return undefined;
-    const { confirmedVersion, endedVersions, deferredVersion, erasedVersion, lease } = decodeProgress(item);
-    return {
-      confirmedVersion,
-      endedVersions: new Set(endedVersions),
-      deferredVersion,
-      erasedVersion,
-      ...(lease !== undefined && { lease }),
-    };
-  }
-
   async takeLease(session: SessionKey, lease: Lease, nowMs: number): Promise<Lane | undefined> {
     const result = await this.#table.update({
       key: laneKey(sessionPk(this.#vault, session)),
@@ -227,7 +187,7 @@ export class Lanes {
       names: { '#format': 'format' },
       values: { ':lease': lease, ':fence': lease.fence, ':now': nowMs, ':format': LANE_FORMAT },
     });
-    return result.kind === 'updated' ? this.#decode(result.item, session) : undefined;
+    return result.kind === 'updated' ? this.#reader.decode(result.item, session) : undefined;
   }
 
   async settle(lane: Lane, settlement: Settlement): Promise<SettleResult> {
@@ -345,7 +305,7 @@ export class Lanes {
       onceEach(item.refusals).map(async ({ operationId, atMs, payload }) => ({
         operationId,
         atMs,
-        payload: await this.#openAs<AuditPayload>(pk, payload),
+        payload: await this.#reader.openAs<AuditPayload>(pk, payload),
       })),
     );
     const unlinked = await Promise.all(
@@ -359,10 +319,7 @@ export class Lanes {
       }),
     );
     const { linked, head } = linkEntries(this.#vault.chainKey(pk), item.chain, unlinked);
-    const answers = await this.#storeAnswers(pk, settlement.answers, {
-      keptUntilMs: settlement.nowMs + ANSWER_KEPT_MS,
-      key,
-    });
+    const answers = await this.#answers.store({ pk, key }, settlement.answers, settlement.nowMs);
     const carried = settlement.outboxArchived ? { audit: [], answers: [] } : item.outbox;
     return {
       chain: head,
@@ -371,22 +328,6 @@ export class Lanes {
         answers: [...carried.answers, ...answers],
       } satisfies LaneItem['outbox'],
     };
-  }
-
-  async #storeAnswers(
-    pk: string,
-    answers: readonly NewAnswer[],
-    { keptUntilMs, key }: { readonly keptUntilMs: number; readonly key: Uint8Array },
-  ): Promise<AnswerItem[]> {
-    const inlineBytes = answers.length === 0 ? 0 : Math.floor(ANSWERS_INLINE_BYTES / answers.length);
-    return Promise.all(
-      answers.map(async ({ outcomeId, fingerprint, outcome }) => ({
-        outcomeId,
-        fingerprint,
-        keptUntilMs,
-        answer: await this.#payloads.store(pk, encode(outcome), { inlineBytes, keepUntilMs: keptUntilMs, key }),
-      })),
-    );
   }
 
   async archive(lane: Lane): Promise<void> {
@@ -457,7 +398,7 @@ export class Lanes {
   }
 
   async isStillForgotten({ sessionId }: Lane): Promise<boolean> {
-    const now = await this.#read({ sessionId });
+    const now = await this.#reader.read({ sessionId });
     return now !== undefined && this.isForgotten(now);
   }
 
@@ -506,123 +447,10 @@ export class Lanes {
     });
   }
 
-  async findOutcome(session: SessionKey, outcomeId: string): Promise<PriorOutcome> {
-    const pk = sessionPk(this.#vault, session);
-    const byId = (answer: AnswerItem) => answer.outcomeId === outcomeId;
-    const readArchived = async () => {
-      const item = await this.#table.get(outcomeKey(pk, outcomeId));
-      return item && decodeAnswer(item);
-    };
-    const readUnarchived = async () => {
-      const item = await this.#table.glance(laneKey(pk), ANSWERS_PATHS);
-      return item && decodeAnswers(item);
-    };
-    const [archived, unarchived] = await Promise.all([readArchived(), readUnarchived()]);
-    const known = archived ?? unarchived?.answers.find(byId);
-    if (known !== undefined && unarchived !== undefined) return this.#settled(pk, known, unarchived.salt);
-
-    // Not there: still in the journal, or on its way from there while we looked.
-    const lane = await this.#read(session);
-    if (lane === undefined) return { kind: 'unknown' };
-    const { salt } = lane.item;
-    const ended = lane.item.outbox.answers.find(byId);
-    if (ended !== undefined) return this.#settled(pk, ended, salt);
-    const entry = lane.journal.find(
-      (candidate) =>
-        (candidate.idempotencyHash ?? candidate.operationId) === outcomeId &&
-        !lane.endedVersions.has(candidate.version),
-    );
-    if (entry !== undefined) return { kind: 'running', entry };
-    const late = await readArchived();
-    if (late !== undefined) return this.#settled(pk, late, salt);
-    return lane.erasedVersion > 0 ? { kind: 'erased' } : { kind: 'unknown' };
-  }
-
-  async #settled(pk: string, { fingerprint, answer }: AnswerItem, salt: Uint8Array): Promise<PriorOutcome> {
-    try {
-      const plain = await this.#payloads.open(pk, answer, this.#vault.contentKey(salt));
-      return { kind: 'settled', fingerprint, outcome: JSON.parse(Buffer.from(plain).toString('utf8')) };
-    } catch (error) {
-      // Sealed under the salt of a session that has been erased since, or the rest of it is gone already.
-      if (isUnreadable(error)) return { kind: 'erased' };
-      throw error;
-    }
-  }
-
-  async *dueSessions(shard: number, nowMs: number): AsyncGenerator<SessionKey> {
-    for await (const item of this.#table.queryDue({ shard: dueShardName(shard), dueAt: nowMs })) {
-      if (typeof item['pk'] === 'string') yield sessionKeyOf(item['pk']);
-    }
-  }
-
-  #decode(raw: Item, session?: SessionKey): StoredLane {
-    const item = decodeLane(raw);
-    const sessionId = this.#sessionIdOf(item, session);
-    if (sessionId === undefined) throw new StoreError('store-unavailable', new Error('a sealed id is no session id'));
-    const oldest = item.version - item.journal.length + 1;
-    const journal = item.journal.map(
-      ({ payload, ...entry }, index): JournalEntry => ({
-        ...entry,
-        version: oldest + index,
-        payload: () => this.#openAs<OperationPayload>(item.pk, payload),
-      }),
-    );
-    return {
-      item,
-      sessionId,
-      journal,
-      version: item.version,
-      confirmedVersion: item.confirmedVersion,
-      endedVersions: new Set(item.endedVersions),
-      idleUntilMs: item.idleUntilMs,
-      hasEnded: item.hasEnded,
-      ...(item.dueAt !== undefined && { dueAtMs: item.dueAt }),
-      deferrals: item.deferrals,
-      erasedVersion: item.erasedVersion,
-      ...(item.nextExpiryMs !== undefined && { nextExpiryMs: item.nextExpiryMs }),
-      deferredVersion: item.deferredVersion,
-      hasOutbox: item.outbox.audit.length + item.outbox.answers.length > 0,
-      hasRefusals: item.refusals.length > 0,
-      generations: Object.keys(raw).flatMap((name) => (/^idem\d+$/.test(name) ? [Number(name.slice(4))] : [])),
-      ...(item.lease !== undefined && { lease: item.lease }),
-      ...(item.stateRef !== undefined && { stateRef: item.stateRef }),
-    };
-  }
-
-  /** After an erasure only who asks knows the id. */
-  #sessionIdOf({ pk, sealedId }: LaneItem, session: SessionKey | undefined): SessionId | undefined {
-    if (sealedId !== undefined) return parseSessionId(Buffer.from(this.#vault.open(pk, sealedId)).toString('utf8'));
-    return session !== undefined && 'sessionId' in session ? session.sessionId : undefined;
-  }
-
-  /** What the bridge sealed itself needs no second check of its shape: AES-GCM vouches for every byte. */
-  async #openAs<Shape>(pk: string, stored: Uint8Array | string): Promise<Shape> {
-    return JSON.parse(Buffer.from(await this.#payloads.open(pk, stored)).toString('utf8'));
-  }
-
   /** A lane outlives its audit trail, and whatever else needs it until `untilMs`. */
   #laneTtl(nowMs: number, ...untilMs: number[]): number {
     return ttlSeconds(Math.max(nowMs + this.#options.auditRetentionMs, ...untilMs) + DAY_MS);
   }
-
-  /** Where a session's content lies, and the key to it. */
-  placeOf(lane: Lane): SessionPlace {
-    const { pk, salt } = asStored(lane).item;
-    return { pk, key: this.#vault.contentKey(salt) };
-  }
-
-  /** The chain's head, its unarchived entries and the key to its payloads, for the reader of the audit trail. */
-  trailOf(
-    lane: Lane,
-  ): SessionPlace & Pick<LaneItem, 'chain' | 'erasedSeq'> & { readonly unarchived: readonly LinkedItem[] } {
-    const { chain, erasedSeq, outbox } = asStored(lane).item;
-    return { ...this.placeOf(lane), chain, erasedSeq, unarchived: outbox.audit };
-  }
-}
-
-function asStored(lane: Lane): StoredLane {
-  if (!('item' in lane)) throw new TypeError('a lane of another store');
-  return lane as StoredLane;
 }
 
 function auditItems(pk: string, entries: readonly LinkedItem[]) {
@@ -660,14 +488,4 @@ function indexesDown(list: string, length: number): string[] {
 
 function encode(value: object): Uint8Array {
   return Buffer.from(JSON.stringify(value), 'utf8');
-}
-
-/** SHA-256 over what the table holds for a payload: its sealed bytes, or their name, which is a digest of them itself. */
-export function digestOf(stored: Uint8Array | string): string {
-  return createHash('sha256').update(stored).digest('hex');
-}
-
-/** True when a payload is not there any more, or was sealed under another key. */
-export function isUnreadable(error: unknown): boolean {
-  return error instanceof Error && (error.name === 'SealError' || error.name === 'MissingPayloadError');
 }

@@ -130,3 +130,13 @@ function partKeys(pk: string, ref: string): Key[] {
   const parts = Number(ref.slice(ref.lastIndexOf('.') + 1));
   return Array.from({ length: parts }, (_, index) => ({ pk, sk: `${BLOB_PREFIX}${ref}#${index}` }));
 }
+
+/** True when a payload is not there any more, or was sealed under another key. */
+export function isUnreadable(error: unknown): boolean {
+  return error instanceof Error && (error.name === 'SealError' || error.name === 'MissingPayloadError');
+}
+
+/** SHA-256 over what the table holds for a payload: its sealed bytes, or their name, which is a digest of them itself. */
+export function digestOf(stored: Uint8Array | string): string {
+  return createHash('sha256').update(stored).digest('hex');
+}
