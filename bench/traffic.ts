@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { JsonObject } from '../lib/context/json.ts';
 
 /** The one client's key. */
 export const API_KEY = 'bench-key';
@@ -10,20 +11,48 @@ export interface InjectCall {
   readonly idempotencyKey?: string;
 }
 
-/** The event that API Gateway (HTTP API, payload format 2.0) makes of a call. */
+/** What is asked of `sync`. */
+export interface SyncCall {
+  readonly sessionId: string;
+  /** A JSON Merge Patch of the context. */
+  readonly data: JsonObject;
+}
+
 export function injectEvent({ sessionId, variables, idempotencyKey }: InjectCall): object {
-  const path = `/v1/sessions/${sessionId}/variables`;
+  const body = { variables };
+  return eventOf('POST', 'variables', { sessionId, body, ...(idempotencyKey !== undefined && { idempotencyKey }) });
+}
+
+export function syncEvent({ sessionId, data }: SyncCall): object {
+  return eventOf('POST', 'sync', { sessionId, body: { data } });
+}
+
+/** The session as the mirror knows it. */
+export function inspectEvent(sessionId: string): object {
+  return eventOf('GET', undefined, { sessionId });
+}
+
+/** The event that API Gateway (HTTP API, payload format 2.0) makes of a call. */
+function eventOf(
+  method: 'GET' | 'POST',
+  resource: string | undefined,
+  call: { readonly sessionId: string; readonly body?: object; readonly idempotencyKey?: string },
+): object {
+  const { sessionId, body, idempotencyKey } = call;
+  const tail = resource === undefined ? '' : `/${resource}`;
+  const routeKey = `${method} /v1/sessions/{sessionId}${tail}`;
+  const path = `/v1/sessions/${sessionId}${tail}`;
   const nowMs = Date.now();
   return {
     version: '2.0',
-    routeKey: 'POST /v1/sessions/{sessionId}/variables',
+    routeKey,
     rawPath: path,
     rawQueryString: '',
     headers: {
       authorization: `Bearer ${API_KEY}`,
-      'content-type': 'application/json',
       host: 'localhost',
       'x-correlation-id': randomUUID(),
+      ...(body !== undefined && { 'content-type': 'application/json' }),
       ...(idempotencyKey !== undefined && { 'idempotency-key': idempotencyKey }),
     },
     pathParameters: { sessionId },
@@ -32,14 +61,14 @@ export function injectEvent({ sessionId, variables, idempotencyKey }: InjectCall
       apiId: 'local',
       domainName: 'localhost',
       domainPrefix: 'local',
-      http: { method: 'POST', path, protocol: 'HTTP/1.1', sourceIp: '127.0.0.1', userAgent: 'bench' },
+      http: { method, path, protocol: 'HTTP/1.1', sourceIp: '127.0.0.1', userAgent: 'bench' },
       requestId: randomUUID(),
-      routeKey: 'POST /v1/sessions/{sessionId}/variables',
+      routeKey,
       stage: '$default',
       time: new Date(nowMs).toISOString(),
       timeEpoch: nowMs,
     },
-    body: JSON.stringify({ variables }),
+    ...(body !== undefined && { body: JSON.stringify(body) }),
     isBase64Encoded: false,
   };
 }

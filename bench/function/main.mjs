@@ -31,13 +31,13 @@ subscribe('undici:request:headers', (/** @type {any} */ { request }) => finish(r
 
 const { handler } = await import(String(process.argv[2]));
 
-process.on('message', async (/** @type {{ event: string }} */ { event }) => {
+process.on('message', async (/** @type {{ event: string, wantsBody: boolean }} */ { event, wantsBody }) => {
   // As Lambda's runtime does: the event arrives as text.
   const parsed = JSON.parse(event);
   roundTrips = [];
   const cpuBefore = process.cpuUsage();
   const startMs = performance.now();
-  const { statusCode } = await handler(parsed, contextOf());
+  const { statusCode, body } = await handler(parsed, contextOf());
   const endMs = performance.now();
   const { user, system } = process.cpuUsage(cpuBefore);
   /** @type {Invocation} */
@@ -48,6 +48,7 @@ process.on('message', async (/** @type {{ event: string }} */ { event }) => {
     cpuMs: (user + system) / 1_000,
     maxRssBytes: maxRssBytes(),
     roundTrips,
+    ...(wantsBody && { body }),
   };
   process.send?.(invocation);
 });
@@ -65,10 +66,10 @@ function contextOf() {
   return {
     awsRequestId: randomUUID(),
     callbackWaitsForEmptyEventLoop: false,
-    functionName: 'inject',
+    functionName: 'bench',
     functionVersion: '$LATEST',
-    invokedFunctionArn: 'arn:aws:lambda:local:000000000000:function:inject',
-    logGroupName: '/aws/lambda/inject',
+    invokedFunctionArn: 'arn:aws:lambda:local:000000000000:function:bench',
+    logGroupName: '/aws/lambda/bench',
     logStreamName: 'local',
     memoryLimitInMB: '512',
     getRemainingTimeInMillis: () => Math.max(0, endsAtMs - Date.now()),

@@ -6,8 +6,8 @@ import type { Invocation } from './protocol.ts';
 export interface FunctionProcess {
   /** Peak resident set when it was loaded, before any invocation. */
   readonly loadedBytes: number;
-  /** Invokes the function once. */
-  invoke(event: object): Promise<Invocation>;
+  /** Invokes the function once. The answer's body is handed over on request only: that takes memory of its process. */
+  invoke(event: object, options?: { readonly wantsBody: boolean }): Promise<Invocation>;
   close(): Promise<void>;
 }
 
@@ -24,7 +24,8 @@ export async function startFunction(
   const { loadedBytes } = await nextMessage<{ readonly loadedBytes: number }>(child);
   return {
     loadedBytes,
-    invoke: (event) => ask<Invocation>(child, { event: JSON.stringify(event) }),
+    invoke: (event, { wantsBody } = { wantsBody: false }) =>
+      ask<Invocation>(child, { event: JSON.stringify(event), wantsBody }),
     close: () => end(child),
   };
 }

@@ -15,4 +15,6 @@ export interface Invocation {
   /** Peak of the process up to now, bytes. */
   readonly maxRssBytes: number;
   readonly roundTrips: readonly RoundTrip[];
+  /** What was answered, where it was asked for. */
+  readonly body?: string;
 }

@@ -93,6 +93,7 @@ async function invokeOnce(
   await world.take();
   const invocation = await inject.invoke(injectEvent(call));
   if (invocation.status !== 200) throw new Error(`an injection was answered ${invocation.status}`);
-  const { database, upstreamBySession } = await world.take();
-  return { kind, invocation, database, upstreamRequests: upstreamBySession[call.sessionId] ?? 0 };
+  const { database, upstream } = await world.take();
+  const own = upstream.filter(({ surface, sessionId }) => surface === 'inject' && sessionId === call.sessionId);
+  return { kind, invocation, database, upstreamRequests: own.length };
 }

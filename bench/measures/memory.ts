@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { lambdaNodeOptions } from '../function/lambdaOptions.ts';
 import { startFunction } from '../function/process.ts';
 import { injectEvent } from '../traffic.ts';
 import type { World } from '../world/process.ts';
@@ -15,11 +16,7 @@ export interface MemoryRun {
   readonly peakBytes: number;
 }
 
-/**
- * What Lambda's Node.js runtime sets by the memory of the function: a tenth for the young generation (two halves), the rest for
- * the old one. Here those of 128 MB.
- */
-const NODE_OPTIONS = '--max-semi-space-size=6 --max-old-space-size=116';
+const NODE_OPTIONS = lambdaNodeOptions(128);
 const VARIABLES = 64;
 /** Leaves room below 262,144 bytes for what the upstream's format puts around the values. */
 const VALUE_CHARACTERS = 4_010;

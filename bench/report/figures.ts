@@ -32,6 +32,8 @@ export function verdictOf({ target }: Figure): string {
   return target.isMet ? 'met' : 'MISSED';
 }
 
+/** As in `10,000`. */
+export const count = (value: number): string => value.toLocaleString('en');
 export const ms = (value: number): string => `${value.toFixed(1)} ms`;
 export const times = (value: number): string => `${value.toFixed(2)} ×`;
 export const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`;

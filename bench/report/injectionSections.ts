@@ -1,10 +1,8 @@
-import { criticalPath, ownMs } from '../criticalPath.ts';
+import { ownMs } from '../criticalPath.ts';
 import type { Injection, InjectionKind, InjectionRun } from '../measures/injections.ts';
-import { median, percentile, sum } from '../statistics.ts';
-import { atMost, type Figure, ms, type Section, times } from './figures.ts';
-
-/** The delays of the run that {@link latencySection} describes; its targets are multiples of the upstream's. */
-export const DELAYED = { databaseMs: 5, upstreamMs: 50 } as const;
+import { median, percentile } from '../statistics.ts';
+import { atMost, type Figure, kib, ms, type Section, times } from './figures.ts';
+import { costs, DELAYED, sequentialDatabaseTrips, serversOwnMs, wholeMs } from './roundTrips.ts';
 
 export function latencySection(run: InjectionRun): Section {
   const whole = run.injections.map(wholeMs);
@@ -49,9 +47,7 @@ export function latencySection(run: InjectionRun): Section {
 
 /** Round trips of the delayed run, where the order is as in the cloud; costs of the other, which does not time them. */
 export function roundTripSection({ injections }: InjectionRun, counted: InjectionRun): Section {
-  const sequential = injections.map(
-    ({ invocation }) => criticalPath(invocation).filter(({ to }) => to === 'database').length,
-  );
+  const sequential = injections.map(sequentialDatabaseTrips);
   const most = Math.max(...sequential);
   const upstream = injections.map(({ upstreamRequests }) => upstreamRequests);
   const isOneEach = upstream.every((count) => count === 1);
@@ -73,7 +69,7 @@ export function roundTripSection({ injections }: InjectionRun, counted: Injectio
         target: { text: 'exactly 1', isMet: isOneEach },
         remark: "by the tenant's journal",
       },
-      ...costs(counted.injections),
+      ...costsByKind(counted.injections),
     ],
   };
 }
@@ -111,32 +107,17 @@ function byKind(injections: readonly Injection[]): Figure[] {
   });
 }
 
-function costs(injections: readonly Injection[]): Figure[] {
+function costsByKind(injections: readonly Injection[]): Figure[] {
   return [...groupByKind(injections)].map(([name, group]) => {
-    const perInjection = (count: (injection: Injection) => number) => sum(group.map(count)) / group.length;
-    const units = perInjection(({ database }) => sum(database.map((request) => request.units)));
-    const dueMoves = perInjection(({ database }) => database.filter(({ movesDueEntry }) => movesDueEntry).length);
-    const bytes = perInjection(({ database }) => sum(database.map((each) => each.requestBytes + each.responseBytes)));
+    const { requests, operations, units, dueMoves, bytes } = costs(group);
     return {
       name,
-      value: `${perInjection(({ database }) => database.length).toFixed(1)} requests`,
+      value: `${requests.toFixed(1)} requests`,
       remark:
-        `${operations(group)}; ${units.toFixed(1)} units, ${dueMoves.toFixed(1)} moves in the due index ` +
-        `(up to 2 units each), ${(bytes / 1024).toFixed(1)} KiB both ways`,
+        `${operations}; ${units.toFixed(1)} units, ${dueMoves.toFixed(1)} moves in the due index ` +
+        `(up to 2 units each), ${kib(bytes)} both ways`,
     };
   });
-}
-
-/** As in `UpdateItem 3.0, Query 1.0`. */
-function operations(group: readonly Injection[]): string {
-  const counts = new Map<string, number>();
-  for (const { operation } of group.flatMap(({ database }) => database)) {
-    counts.set(operation, (counts.get(operation) ?? 0) + 1);
-  }
-  return [...counts]
-    .sort(([, a], [, b]) => b - a)
-    .map(([operation, count]) => `${operation} ${(count / group.length).toFixed(1)}`)
-    .join(', ');
 }
 
 function groupByKind(injections: readonly Injection[]): Map<string, Injection[]> {
@@ -145,18 +126,4 @@ function groupByKind(injections: readonly Injection[]): Map<string, Injection[]>
 
 function nameOf({ session, hasKey }: InjectionKind): string {
   return `${session} session, ${hasKey ? 'with' : 'without'} Idempotency-Key`;
-}
-
-function wholeMs({ invocation }: Injection): number {
-  return invocation.endMs - invocation.startMs;
-}
-
-/** What the round trips of the critical path took beyond the delays: the work of local servers that stand for a network. */
-function serversOwnMs({ invocation }: Injection): number {
-  return sum(
-    criticalPath(invocation).map(({ to, startMs, endMs }) => {
-      const delayMs = to === 'upstream' ? DELAYED.upstreamMs : DELAYED.databaseMs;
-      return endMs - startMs - delayMs;
-    }),
-  );
 }

@@ -61,10 +61,10 @@ function answer(question: WorldQuestion): Recorded | 'done' {
     tenant.settings.change({ latencyMs: question.upstreamMs });
     return 'done';
   }
-  const upstreamBySession: Record<string, number> = {};
-  for (const { sessionId = '' } of tenant.journal.entries({ surface: 'inject' })) {
-    upstreamBySession[sessionId] = (upstreamBySession[sessionId] ?? 0) + 1;
-  }
+  const upstream = tenant.journal
+    .entries()
+    .filter(({ surface }) => surface !== 'token')
+    .map(({ surface, method, sessionId = '', bodyBytes }) => ({ surface, method, sessionId, sentBytes: bodyBytes }));
   tenant.journal.clear();
-  return { database: database.take(), upstreamBySession };
+  return { database: database.take(), upstream };
 }

@@ -14,8 +14,17 @@ export type WorldQuestion =
 
 export interface Recorded {
   readonly database: readonly DatabaseRequest[];
-  /** Requests to the tenant's inject surface, by session id. */
-  readonly upstreamBySession: Readonly<Record<string, number>>;
+  readonly upstream: readonly UpstreamRequest[];
+}
+
+/** One request to a surface of the tenant, from its journal. Token requests are not among them. */
+export interface UpstreamRequest {
+  /** As in `inject`. */
+  readonly surface: string;
+  readonly method: string;
+  readonly sessionId: string;
+  /** Bytes of its body. */
+  readonly sentBytes: number;
 }
 
 /** One request as the database's side saw it. */

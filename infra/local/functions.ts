@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Context } from 'aws-lambda';
 import { parse } from 'yaml';
@@ -11,15 +12,30 @@ export interface FunctionDefinition {
   /** As in `GET /v1/sessions/{sessionId}`. */
   readonly routes: readonly string[];
   readonly isScheduled: boolean;
+  /** Patterns of the events that it is for. */
+  readonly eventPatterns: readonly EventPattern[];
+  /** How often an event comes again when the function throws. */
+  readonly maximumRetryAttempts: number;
 }
+
+/** Values of which an event must have one, by the name of the member: `source`, `detail-type`. */
+export type EventPattern = Readonly<Record<string, readonly string[]>>;
 
 /** A function that can be invoked. Rejects when the handler throws or does not answer in its time. */
 export type Invoke = (event: unknown) => Promise<unknown>;
 
 interface ServerlessFunction {
   readonly timeout: number;
-  readonly events?: readonly { readonly httpApi?: string; readonly schedule?: string }[];
+  readonly maximumRetryAttempts?: number;
+  readonly events?: readonly {
+    readonly httpApi?: string;
+    readonly schedule?: string;
+    readonly eventBridge?: { readonly pattern: EventPattern };
+  }[];
 }
+
+/** Lambda's own, where nothing is said. */
+const DEFAULT_RETRY_ATTEMPTS = 2;
 
 /** What is deployed is what runs here: functions, routes and timeouts come from `serverless.yml`. */
 export function functionDefinitions(): FunctionDefinition[] {
@@ -27,13 +43,17 @@ export function functionDefinitions(): FunctionDefinition[] {
   const { functions } = parse(readFileSync(file, 'utf8'), { logLevel: 'silent' }) as {
     functions: Record<string, ServerlessFunction>;
   };
-  return Object.entries(functions).map(([name, { timeout, events = [] }]) => ({
+  return Object.entries(functions).map(([name, { timeout, maximumRetryAttempts, events = [] }]) => ({
     name,
     timeoutMs: timeout * 1_000,
     routes: events.flatMap(({ httpApi }) => (httpApi === undefined ? [] : [httpApi])),
     isScheduled: events.some(({ schedule }) => schedule !== undefined),
+    eventPatterns: events.flatMap(({ eventBridge }) => (eventBridge === undefined ? [] : [eventBridge.pattern])),
+    maximumRetryAttempts: maximumRetryAttempts ?? DEFAULT_RETRY_ATTEMPTS,
   }));
 }
+
+const DIST = fileURLToPath(new URL('../../dist', import.meta.url));
 
 let loads = 0;
 
@@ -41,12 +61,12 @@ let loads = 0;
  * Loads a built function as a fresh instance, as a cold start would: it reads the environment now.
  * Several invocations share the instance, as on Lambda Managed Instances.
  */
-export async function loadFunction({
-  name,
-  timeoutMs,
-}: Pick<FunctionDefinition, 'name' | 'timeoutMs'>): Promise<Invoke> {
+export async function loadFunction(
+  { name, timeoutMs }: Pick<FunctionDefinition, 'name' | 'timeoutMs'>,
+  dist = DIST,
+): Promise<Invoke> {
   loads += 1;
-  const file = fileURLToPath(new URL(`../../dist/${name}/index.mjs`, import.meta.url));
+  const file = join(dist, name, 'index.mjs');
   const { handler } = await import(`${pathToFileURL(file).href}?instance=${loads}`);
   return async (event) => {
     let timer: NodeJS.Timeout | undefined;

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Invoke } from './functions.ts';
+import { serverFor } from './listen.ts';
 
 /** API Gateway's own limit. */
 const MAX_BODY_BYTES = 10 * 1024 * 1024;
@@ -30,7 +31,7 @@ interface LambdaResult {
  */
 export function createGateway(): Gateway {
   let table: readonly (GatewayRoute & { readonly method: string; readonly segments: readonly string[] })[] = [];
-  const server = createServer(async (request, response) => {
+  const server = serverFor(async (request, response) => {
     const { method = 'GET', url = '/' } = request;
     const [rawPath = '/', ...query] = url.split('?');
     const segments = rawPath.split('/');

@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 /** A server on this machine only. */
@@ -7,6 +7,23 @@ export interface LocalServer {
   readonly port: number;
   /** Ends it, with every connection it has. */
   close(): Promise<void>;
+}
+
+/** An HTTP server. Who hangs up in the middle of a request has no answer, and nobody else notices. */
+export function serverFor(handle: (request: IncomingMessage, response: ServerResponse) => Promise<void>): Server {
+  return createServer((request, response) => {
+    handle(request, response).catch((error: unknown) => {
+      if (!request.socket.destroyed) console.error(error);
+      response.destroy();
+    });
+  });
+}
+
+/** Everything that comes with a request. Rejects when it is cut off. */
+export async function bodyOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk);
+  return Buffer.concat(chunks).toString('utf8');
 }
 
 /**

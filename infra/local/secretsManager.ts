@@ -1,18 +1,16 @@
-import { createServer } from 'node:http';
-import { type LocalServer, listenOnLoopback } from './listen.ts';
+import { bodyOf, type LocalServer, listenOnLoopback, serverFor } from './listen.ts';
 
 /** A stand-in for AWS Secrets Manager: `GetSecretValue` in the SDK's own protocol (AWS JSON 1.1), for the secrets given. */
 export async function startSecretsManager(secrets: ReadonlyMap<string, string>): Promise<LocalServer> {
-  const server = createServer(async (request, response) => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk);
+  const server = serverFor(async (request, response) => {
+    const text = await bodyOf(request);
     const answer = (status: number, body: object) => {
       response.writeHead(status, { 'content-type': 'application/x-amz-json-1.1' }).end(JSON.stringify(body));
     };
     if (request.headers['x-amz-target'] !== 'secretsmanager.GetSecretValue') {
       return answer(400, { __type: 'InvalidRequestException', message: 'only GetSecretValue is served here' });
     }
-    const { SecretId: id } = JSON.parse(Buffer.concat(chunks).toString('utf8') || '{}');
+    const { SecretId: id } = JSON.parse(text || '{}');
     const SecretString = secrets.get(id);
     if (SecretString === undefined) {
       return answer(400, {

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ensureTable, LOCAL_CREDENTIALS, LOCAL_REGION, startDatabase } from './database.ts';
+import { type EventRule, startEventBridge } from './eventBridge.ts';
 import { functionDefinitions, type Invoke, loadFunction } from './functions.ts';
 import { createGateway, type GatewayRoute } from './gateway.ts';
 import { listenOnLoopback } from './listen.ts';
@@ -11,6 +12,8 @@ import { startTenantServer, type TenantServer } from './tenant/server.ts';
 export interface StackOptions {
   /** Port of the HTTP API; 0 = any free one. */
   readonly port: number;
+  /** Port of the EventBridge stand-in; any free one where absent or 0. */
+  readonly eventsPort?: number;
   /** Keeps the database here; in memory where absent. */
   readonly dataDirectory?: string;
   /** Uses this upstream instead of starting the simulated tenant. */
@@ -29,6 +32,8 @@ export interface StackOptions {
   readonly sweepMs: number;
   /** Settings of the functions, by the names they have in the cloud. */
   readonly settings: Readonly<Record<string, string | undefined>>;
+  /** Where the built functions are, unless in `dist/`. */
+  readonly dist?: string;
 }
 
 /** A client as the secret knows it, but with its key instead of the key's hash. */
@@ -45,6 +50,8 @@ export interface Stack {
   readonly tenant: TenantServer | undefined;
   readonly databaseUrl: string;
   readonly secretsUrl: string;
+  /** Where events are put (`AWS_ENDPOINT_URL_EVENTBRIDGE` of whoever puts them). */
+  readonly eventsUrl: string;
   /** Runs the scheduled functions once, now. */
   tick(): Promise<unknown[]>;
   close(): Promise<void>;
@@ -53,7 +60,7 @@ export interface Stack {
 const TABLE_NAME = 'context-bridge';
 const SECRET_ID = 'context-bridge';
 
-/** Brings up everything on one machine: database, secrets, upstream, the built functions behind a gateway, the schedule. */
+/** Brings up everything on one machine: database, secrets, upstream, the built functions behind a gateway, the schedule, events. */
 export async function startStack(options: StackOptions): Promise<Stack> {
   const opened: { close(): Promise<void> }[] = [];
   const open = async <Opened extends { close(): Promise<void> }>(opening: Promise<Opened>): Promise<Opened> => {
@@ -94,17 +101,21 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     });
     const routes: GatewayRoute[] = [];
     const scheduled: Invoke[] = [];
+    const rules: EventRule[] = [];
     for (const definition of functionDefinitions()) {
-      const invoke = await loadFunction(definition);
+      const invoke = await loadFunction(definition, options.dist);
+      const { maximumRetryAttempts } = definition;
       routes.push(...definition.routes.map((routeKey) => ({ routeKey, invoke })));
+      rules.push(...definition.eventPatterns.map((pattern) => ({ pattern, invoke, maximumRetryAttempts })));
       if (definition.isScheduled) scheduled.push(invoke);
     }
+    const events = await open(startEventBridge({ port: options.eventsPort ?? 0, rules }));
     gateway.serve(routes);
 
     const tick = () =>
       Promise.all(scheduled.map((invoke) => invoke({ source: 'aws.events', 'detail-type': 'Scheduled Event' })));
     if (options.sweepMs > 0) opened.unshift(startSchedule(tick, options.sweepMs));
-    return { url, tenant, tick, close, databaseUrl: database.url, secretsUrl: secrets.url };
+    return { url, tenant, tick, close, databaseUrl: database.url, secretsUrl: secrets.url, eventsUrl: events.url };
   } catch (error) {
     await close();
     throw error;

@@ -268,15 +268,26 @@ class Push {
     return batches;
   }
 
-  /** What the bot is to forget leaves with the first variables, if there are any and there is room. */
+  /** What the bot is to forget leaves with the first variables, if there are any and there is room; else by itself. */
   #withForgotten(batches: readonly Batch[], leaving: readonly MirrorVariable[]): readonly Batch[] {
     if (leaving.length === 0) return batches;
-    const { cognigy } = this.#deps;
     const expired = leaving.map(asExpired);
     const [first, ...rest] = batches;
-    const bytes = cognigy.injectBytes(first?.variables ?? [], expired);
-    if (first !== undefined && bytes <= cognigy.capabilities.injectMaxBytes) return [{ ...first, expired }, ...rest];
-    return [{ operations: [], variables: [], expired }, ...batches];
+    if (first !== undefined && this.#fits(first.variables, expired)) return [{ ...first, expired }, ...rest];
+    const alone = this.#pieces(expired).map((piece) => ({ operations: [], variables: [], expired: piece }));
+    return [...alone, ...batches];
+  }
+
+  #fits(variables: Batch['variables'], expired: readonly ExpiredVariable[]): boolean {
+    const { cognigy } = this.#deps;
+    return cognigy.injectBytes(variables, expired) <= cognigy.capabilities.injectMaxBytes;
+  }
+
+  /** As many requests as it takes: to forget a variable may take more bytes than to be told of it. */
+  #pieces(expired: readonly ExpiredVariable[]): (readonly ExpiredVariable[])[] {
+    if (expired.length === 1 || this.#fits([], expired)) return [expired];
+    const half = Math.ceil(expired.length / 2);
+    return [...this.#pieces(expired.slice(0, half)), ...this.#pieces(expired.slice(half))];
   }
 
   /**
@@ -446,7 +457,11 @@ class Push {
         queue.unshift(...splitBatch(batch, nowMs));
         continue;
       }
-      for (const operation of concerned) this.#note(operation, result);
+      for (const operation of concerned) {
+        // An expiry may take several requests: what one of them has spoilt, the next one does not mend.
+        const { kind } = this.#attempts.get(operation.entry.operationId)?.result ?? result;
+        if (kind === 'confirmed' || kind === result.kind) this.#note(operation, result);
+      }
       this.#report(result);
       if (this.#isStopped === undefined) continue;
       // Order within the session: nothing overtakes what could not be sent.

@@ -5,12 +5,13 @@ import { expectProblem, send, violations } from '../fixtures/stack/http.ts';
 
 const CRM = { name: 'crm', apiKey: 'key-of-the-crm', operations: ['inject', 'audit'], keyPrefixes: ['crm_', 'hub_'] };
 const READER = { name: 'reader', apiKey: 'key-of-the-reader', operations: ['inspect'] };
+const NOTHING = { name: 'nothing', apiKey: 'key-of-nothing', operations: ['values', 'injection', 'INJECT'] };
 const as = ({ apiKey }: { apiKey: string }) => ({ authorization: `Bearer ${apiKey}` });
 
 describe('who gets in', () => {
   let bridge: Bridge;
   beforeAll(async () => {
-    bridge = await startBridge({ clients: [CRM, READER] });
+    bridge = await startBridge({ clients: [CRM, READER, NOTHING] });
   });
   afterAll(() => bridge.close());
 
@@ -34,13 +35,37 @@ describe('who gets in', () => {
       const reply = await send(bridge.url, path, {
         method,
         headers: { 'content-type': 'application/json', ...headers },
-        ...(method !== 'GET' && { body: JSON.stringify(one('a', 1)) }),
+        ...(method !== 'GET' && { body: JSON.stringify(method === 'POST' ? one('a', 1) : {}) }),
       });
       expectProblem(reply, 401, 'unauthenticated');
       expect(reply.headers['www-authenticate']).toMatch(/^Bearer/);
     }
-    expect(bridge.requests('sess_closed')).toEqual([]);
+    expect([...bridge.requests('sess_closed'), ...bridge.syncs('sess_closed')]).toEqual([]);
     expectProblem(await bridge.get('/v1/sessions/sess_closed'), 404, 'unknown-session');
+    // Nobody was known: nothing is noted either.
+    expectProblem(await bridge.get('/v1/sessions/sess_closed/audit'), 404, 'unknown-session');
+  });
+
+  it('SCENARIO 36: these are all routes there are', () => {
+    expect(routes.map((route) => route.join(' ')).sort()).toEqual([
+      'DELETE /v1/sessions/{sessionId}',
+      'GET /v1/sessions/{sessionId}',
+      'GET /v1/sessions/{sessionId}/audit',
+      'GET /v1/sessions/{sessionId}/diff',
+      'POST /v1/sessions/{sessionId}/sync',
+      'POST /v1/sessions/{sessionId}/variables',
+    ]);
+  });
+
+  it.each(routes)('SCENARIO 36: %s %s takes no client without its grant', async (method, template) => {
+    const path = template.replace('{sessionId}', 'sess_nothing');
+    const reply = await send(bridge.url, path, {
+      method,
+      headers: { 'content-type': 'application/json', ...as(NOTHING) },
+      ...(method === 'POST' && { body: '{"no":"body is looked at"}' }),
+    });
+    expectProblem(reply, 403, 'forbidden');
+    expect([...bridge.requests('sess_nothing'), ...bridge.syncs('sess_nothing')]).toEqual([]);
   });
 
   it('takes the key from either header', async () => {
@@ -110,6 +135,9 @@ describe("a tenant's session id prefix", () => {
         expectProblem(await bridge.inject(id, one('a', 1)), 400, 'invalid-session-id');
         expectProblem(await bridge.get(`/v1/sessions/${id}`), 400, 'invalid-session-id');
         expectProblem(await bridge.get(`/v1/sessions/${id}/audit`), 400, 'invalid-session-id');
+        expectProblem(await bridge.get(`/v1/sessions/${id}/diff?from=0&to=1`), 400, 'invalid-session-id');
+        expectProblem(await bridge.sync(id, { data: { a: 1 } }), 400, 'invalid-session-id');
+        expectProblem(await bridge.erase(id), 400, 'invalid-session-id');
       }
       expect(bridge.requests()).toHaveLength(1);
     } finally {

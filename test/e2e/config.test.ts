@@ -61,6 +61,9 @@ describe('SCENARIOS 38, 46: an incomplete or contradictory configuration', () =>
     ['AUDIT_RETENTION_DAYS', '1e9'],
     ['AUDIT_VALUES', 'hunter2'],
     ['CONTEXT_MAX_BYTES', 'hunter2'],
+    ['SYNC_DEFAULT_TTL_SECONDS', 'hunter2'],
+    ['SYNC_DEFAULT_TTL_SECONDS', '-1'],
+    ['SYNC_DEFAULT_TTL_SECONDS', '1795251600000'],
     ['DUE_SHARDS', '0'],
   ])('%s=%s stops the start, by its name and not its value', async (variable, value) => {
     const { code, output } = await run('inject', { ...COMPLETE, [variable]: value });

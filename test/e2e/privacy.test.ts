@@ -4,7 +4,7 @@ import { LOCAL_CREDENTIALS, LOCAL_REGION } from '../../infra/local/database.ts';
 import { type Bridge, LOCAL_KEY, one, startBridge } from '../fixtures/stack/bridge.ts';
 import type { Json, Reply } from '../fixtures/stack/http.ts';
 import { captureOutput } from '../fixtures/stack/output.ts';
-import { travel } from '../fixtures/stack/time.ts';
+import { eventually, travel } from '../fixtures/stack/time.ts';
 
 const SESSION = 'sess_PrivateSessionId';
 const VALUE = 'private-value-of-alice';
@@ -55,7 +55,9 @@ describe.each(['DEBUG', 'INFO'])('SCENARIO 44, I7: a mixed load with log level %
       'idempotency-mismatch',
       'invalid-session-id',
       'session-ended',
+      'session-erased',
       'unauthenticated',
+      'unknown-version',
       'upstream-bad-response',
       'upstream-forbidden',
       'upstream-unavailable',
@@ -126,6 +128,8 @@ async function load(bridge: Bridge): Promise<Reply[]> {
   const fault = (sessionId: string, action: Json, times = 0) =>
     tenant.faults.add({ match: { surface: 'inject', method: 'PUT', sessionId }, times, action });
 
+  await loadSyncs(bridge, replies);
+
   const big = { text: `${VALUE} `.repeat(3_000) };
   await put(
     SESSION,
@@ -162,14 +166,47 @@ async function load(bridge: Bridge): Promise<Reply[]> {
   tenant.faults.clear();
   travel(5 * 60_000);
   await bridge.stack.tick();
-  replies.push(await bridge.get(`/v1/sessions/${SESSION}`));
-  replies.push(await bridge.get(`/v1/sessions/${SESSION}/audit`));
+  for (const path of ['', '?version=1', '?version=999', '/diff?from=0&to=1', '/audit']) {
+    replies.push(await bridge.get(`/v1/sessions/${SESSION}${path}`));
+  }
 
   tenant.tokens.revokeAll();
   travel(3_600_000);
   tenant.faults.add({ match: { surface: 'token' }, times: 0, action: { status: 503, body } });
   await put(`${SESSION}_token`, one('a', VALUE));
   return replies;
+}
+
+/** The same for syncs, events and erasures. */
+async function loadSyncs(bridge: Bridge, replies: Reply[]): Promise<void> {
+  const { tenant } = bridge;
+  const key = { 'idempotency-key': IDEMPOTENCY_KEY, 'x-correlation-id': 'corr-of-the-test' };
+  const sync = async (session: string, body: Json, headers: Record<string, string> = {}) => {
+    replies.push(await bridge.sync(session, body, headers));
+  };
+  const text = `${VALUE} `.repeat(3_000);
+  await sync(`${SESSION}_sync`, { data: { a: { [VALUE]: VALUE, text } }, ttl: { '/a': 60 } }, key);
+  tenant.sessions.changeAsBot(`${SESSION}_sync`, { variables: [{ key: 'a', value: `${VALUE} of the bot` }] });
+  await sync(`${SESSION}_sync`, { data: { a: { [VALUE]: `${VALUE} 2` } } });
+  await sync(`${SESSION}_sync`, { data: { a: `${VALUE} 3` } }, key);
+  await sync(`${SESSION}_sync`, { data: { user_profile: { name: [VALUE], age: VALUE } } });
+  await sync(`${SESSION}_sync`, { data: VALUE, ttl: { '/a': VALUE } });
+  await sync(`${SESSION}_sync`, { data: { other: VALUE } }, { authorization: `Bearer ${CLIENT.apiKey}` });
+  tenant.faults.add({
+    match: { surface: 'sync', sessionId: `${SESSION}_down` },
+    times: 0,
+    action: { status: 503, body: { error: `private-upstream-body about ${SESSION}` } },
+  });
+  await sync(`${SESSION}_down`, { data: { a: VALUE } });
+  await sync(`${SESSION}_gone`, { data: { a: VALUE, text } }, key);
+  replies.push(await bridge.erase(`${SESSION}_gone`));
+  await sync(`${SESSION}_gone`, { data: { a: VALUE, text } }, key);
+  await bridge.putEvent({ sessionId: `${SESSION}_event`, data: { a: VALUE } });
+  await bridge.putEvent({ sessionId: `${SESSION}_refused`, data: VALUE, [VALUE]: VALUE });
+  await bridge.putEvent({ sessionId: `../${SESSION}`, data: { a: VALUE } });
+  for (const name of ['event', 'refused']) {
+    await eventually(async () => (await bridge.get(`/v1/sessions/${SESSION}_${name}/audit`)).status === 200);
+  }
 }
 
 /** The whole table as text; binary attributes byte for byte. */

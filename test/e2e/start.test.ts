@@ -54,8 +54,8 @@ describe('npm start', () => {
   it('prints commands that work when pasted, says so once if the port is taken, and leaves nothing behind', async () => {
     const started = await start();
     const commands = started.banner.match(/^ {2}curl [\s\S]*?(?=\n\n)/gm) ?? [];
-    expect(commands).toHaveLength(2);
-    const [put = '', look = ''] = commands;
+    expect(commands).toHaveLength(3);
+    const [put = '', sync = '', look = ''] = commands;
 
     const first = JSON.parse(await paste(put));
     expect(first).toMatchObject({ status: 'injected', visibility: 'confirmed', sessionId: 'sess_1' });
@@ -64,6 +64,13 @@ describe('npm start', () => {
     expect(again).toMatch(/^HTTP\/1.1 200 /);
     expect(again).toMatch(/^idempotency-replayed: true\r$/im);
     expect(JSON.parse(again.slice(again.indexOf('\r\n\r\n')))).toEqual(first);
+
+    expect(JSON.parse(await paste(sync))).toMatchObject({
+      status: 'synced',
+      sessionId: 'sess_1',
+      context: { crm_tier: 'gold', user_profile: { name: 'Ada' } },
+    });
+    expect(JSON.parse(await paste(look)).context).toMatchObject({ crm_tier: 'gold', user_profile: { name: 'Ada' } });
 
     const { port } = new URL(started.url);
     const second = await npmStartInVain(clone.directory, { PORT: port });
@@ -74,7 +81,7 @@ describe('npm start', () => {
     expect((await inject(started, 'sess_1', one('a', 1))).status).toBe(200);
 
     const urls = started.banner.match(/http:\/\/[\w.[\]:]+:\d+/g) ?? [];
-    expect(new Set(urls).size).toBe(3);
+    expect(new Set(urls).size).toBe(4);
     for (const url of urls) expect(await isOpen(url)).toBe(true);
     expect(await started.end('SIGINT')).toEqual({ code: 0, signal: null });
     for (const url of urls) expect(await isOpen(url)).toBe(false);
@@ -85,6 +92,8 @@ describe('npm start', () => {
   it.each([
     [{ PORT: 'many' }, /^PORT /],
     [{ PORT: '65536' }, /^PORT /],
+    [{ EVENTS_PORT: 'many' }, /^EVENTS_PORT /],
+    [{ SYNC_DEFAULT_TTL_SECONDS: 'hunter2' }, /SYNC_DEFAULT_TTL_SECONDS/],
     [{ SWEEP_SECONDS: '0' }, /^SWEEP_SECONDS /],
     [{ COGNIGY_BASE_URL: 'https://hunter2:hunter2@example.org' }, /COGNIGY_BASE_URL/],
     [{ AUDIT_VALUES: 'hunter2' }, /AUDIT_VALUES/],
@@ -153,6 +162,54 @@ describe('killed and started again with the same DATA_DIR', () => {
     expect(first.operationId).toBe(confirmed.body.operationId);
     expect(last.operationId).toBe(pending.body.operationId);
     expect(await after.end('SIGINT')).toEqual({ code: 0, signal: null });
+  });
+
+  it('SCENARIO 15: a sync that is killed in the middle of its push arrives, and what has expired leaves, with nobody asking', async () => {
+    const env = { ...prepare(), SYNC_DEFAULT_TTL_SECONDS: '0' };
+    const before = await start(env);
+    const sync = (started: Started, body: Json, key: string) =>
+      started.send('/v1/sessions/sess_1/sync', {
+        method: 'POST',
+        body: JSON.stringify(body),
+        headers: { 'idempotency-key': key },
+      });
+    const first = await sync(before, { data: { kept: { a: 1 }, otp: '1234' }, ttl: { '/otp': 5 } }, 'key-1');
+    expect(first.status).toBe(200);
+    // It has been read and merged; what is to be written is on its way, and gets nowhere.
+    tenant.tenant.faults.add({
+      match: { surface: 'sync', method: 'PUT' },
+      times: 0,
+      action: { status: 503, delayMs: 60_000 },
+    });
+    const writes = () =>
+      tenant.tenant.journal.entries({ surface: 'sync', sessionId: 'sess_1' }).filter(({ method }) => method === 'PUT');
+    const body = { data: { kept: { b: 2 } }, ttl: { '/kept/b': 900 } };
+    const lost = sync(before, body, 'key-2').catch(() => 'lost');
+    await eventually(() => writes().length > 1, { everyMs: 5, what: 'the PUT' });
+    expect(await before.end('SIGKILL')).toEqual({ code: null, signal: 'SIGKILL' });
+    expect(await lost).toBe('lost');
+    expect(bot('sess_1')).toMatchObject({ kept: { a: 1 }, otp: '1234' });
+
+    tenant.tenant.faults.clear();
+    const after = await start({ ...env, SWEEP_SECONDS: '1' });
+    const arrived = ({ kept, otp }: Json) => kept.b === 2 && otp === undefined;
+    await eventually(() => arrived(bot('sess_1')), { what: 'the sync, and the end of what had expired' });
+
+    const found = await eventually(
+      async () => {
+        const reply = await after.send('/v1/sessions/sess_1');
+        return reply.body.pendingOperations === 0 && reply.body;
+      },
+      { what: 'the end of all work' },
+    );
+    expect(found.context).toEqual(bot('sess_1'));
+    expect(found.context.kept).toEqual({ a: 1, b: 2 });
+    const synced = (await confirmedOf(after, 'sess_1')).filter(({ operation }) => operation === 'sync');
+    expect(synced.map(({ versionAfter }) => versionAfter)).toEqual([2, 1]);
+    const again = await sync(after, body, 'key-2');
+    expect(again.status).toBe(200);
+    expect(again.headers['idempotency-replayed']).toBe('true');
+    expect(again.body).toMatchObject({ status: 'synced', version: 2, operationId: synced[0].operationId });
   });
 
   it('SCENARIO 8: after the commit, before the upstream call: the schedule pushes it, and a retry joins it', async () => {

@@ -54,11 +54,13 @@ describe('SCENARIO 45: the store', () => {
       pathParameters: { sessionId },
       ...(body !== undefined && { body: JSON.stringify(body) }),
       isBase64Encoded: false,
-    })) as { statusCode: number; headers: Record<string, string>; body: string };
-    return { ...result, json: JSON.parse(result.body), ms: performance.now() - startedMs };
+    })) as { statusCode: number; headers: Record<string, string>; body?: string };
+    return { ...result, json: JSON.parse(result.body ?? 'null'), ms: performance.now() - startedMs };
   }
   const inject = (session: string, body: Json) =>
     invoke('inject', 'POST /v1/sessions/{sessionId}/variables', session, body);
+  const sync = (session: string, body: Json) => invoke('sync', 'POST /v1/sessions/{sessionId}/sync', session, body);
+  const erase = (session: string) => invoke('sync', 'DELETE /v1/sessions/{sessionId}', session);
   const inspect = (session: string) => invoke('snapshot', 'GET /v1/sessions/{sessionId}', session);
 
   it.each([
@@ -72,21 +74,49 @@ describe('SCENARIO 45: the store', () => {
       expect((await inject(session, one('a', 'before'))).statusCode).toBe(200);
 
       store.condition = condition;
-      for (const result of await Promise.all([inject(session, one('a', 'meanwhile')), inspect(session)])) {
+      const results = await Promise.all([
+        inject(session, one('a', 'meanwhile')),
+        inspect(session),
+        sync(session, { data: { a: 'meanwhile' } }),
+        erase(session),
+      ]);
+      for (const result of results) {
         expect({ status: result.statusCode, code: result.json.code }).toEqual({ status, code });
         expect(result.json.retryable).toBe(true);
         expect(Number(result.headers['retry-after'])).toBeGreaterThan(0);
         expect(result.ms).toBeLessThan(9_000);
       }
-      expect(bridge.puts(session)).toHaveLength(1);
+      expect([...bridge.requests(session), ...bridge.syncs(session)]).toHaveLength(1);
 
       store.condition = 'well';
       expect((await inject(session, one('a', 'after'))).statusCode).toBe(200);
       expect(bridge.bot(session)).toEqual({ a: 'after' });
       expect((await inspect(session)).json.context).toEqual({ a: 'after' });
+      expect((await sync(session, { data: { b: 1 } })).json.context).toMatchObject({ a: 'after', b: 1 });
       expect((await bridge.audit(session)).chain.valid).toBe(true);
+      expect((await erase(session)).statusCode).toBe(204);
+      expect((await inspect(session)).json.code).toBe('unknown-session');
     },
   );
+
+  it('gone while a sync is under way: the answer is 202, and the schedule finishes what was taken', async () => {
+    const session = 'sess_between_syncs';
+    bridge.tenant.faults.add({ match: { surface: 'sync', method: 'PUT' }, action: { delayMs: 1_500 } });
+    const answer = sync(session, { data: { a: 1 } });
+    await expect.poll(() => bridge.syncs(session).length, { interval: 5, timeout: 5_000 }).toBe(2);
+    store.condition = 'cut';
+    const result = await answer;
+    store.condition = 'well';
+    expect(result.statusCode).toBe(202);
+    expect(result.json).toMatchObject({ status: 'pending', visibility: 'queued', version: 1 });
+
+    travel(60_000);
+    await bridge.stack.tick();
+    const { entries } = await bridge.audit(session, `?operationId=${result.json.operationId}`);
+    expect(entries.filter(({ outcome }: Json) => outcome === 'confirmed')).toHaveLength(1);
+    expect((await inspect(session)).json.context).toEqual(bridge.bot(session));
+    expect(bridge.bot(session)).toMatchObject({ a: 1 });
+  });
 
   it('gone between commit and settle: the answer is 202, and the schedule finishes what was taken', async () => {
     const session = 'sess_between';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type Bridge, type InjectBody, LOCAL_KEY, one, startBridge } from '../fixtures/stack/bridge.ts';
+import { type Body, type Bridge, LOCAL_KEY, one, startBridge } from '../fixtures/stack/bridge.ts';
 import { expectProblem, type Json, type Reply, send, violations } from '../fixtures/stack/http.ts';
 import { captureOutput } from '../fixtures/stack/output.ts';
 
@@ -26,7 +26,7 @@ beforeEach(() => {
 });
 
 /** Refused, and neither mirror nor version nor bot has noticed. */
-async function expectRefused(body: InjectBody, status: number, code: string, headers: Record<string, string> = {}) {
+async function expectRefused(body: Body, status: number, code: string, headers: Record<string, string> = {}) {
   const reply = await bridge.inject(session, body, headers);
   const errors = expectProblem(reply, status, code);
   expectProblem(await bridge.get(`/v1/sessions/${session}`), 404, 'unknown-session');
@@ -363,7 +363,7 @@ describe('size', () => {
 });
 
 describe('headers', () => {
-  const post = (headers: Record<string, string>, body: InjectBody = JSON.stringify(one('a', 1))) =>
+  const post = (headers: Record<string, string>, body: Body = JSON.stringify(one('a', 1))) =>
     send(bridge.url, `/v1/sessions/${session}/variables`, {
       method: 'POST',
       headers: { authorization: `Bearer ${LOCAL_KEY}`, ...headers },

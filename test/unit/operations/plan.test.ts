@@ -117,6 +117,18 @@ describe('planPush', () => {
   });
 });
 
+describe('splitBatch', () => {
+  it('lets what is to be forgotten go by itself, so that no operation is held up by it', () => {
+    const all = [1, 2].map((version) => operation(version, [{ key: `k${version}`, value: version, scope: 'session' }]));
+    const expired = [{ key: 'old', scope: 'user', expiresAtMs: NOW - 1 }] as const;
+    const [first, second, last, ...more] = splitBatch({ operations: all, variables: [], expired }, NOW);
+    expect([first, second].map((batch) => batch?.variables.map(({ key }) => key))).toEqual([['k1'], ['k2']]);
+    expect([first, second].every((batch) => batch?.expired === undefined)).toBe(true);
+    expect(last).toEqual({ operations: [], variables: [], expired });
+    expect(more).toEqual([]);
+  });
+});
+
 describe('applyOperations', () => {
   it('names each operation’s changes, its version and its client', () => {
     const all = [

@@ -1,9 +1,16 @@
 import { describe, expect, it } from 'vitest';
+import { valueHash } from '../../../lib/context/canonicalJson.ts';
 import { EMPTY_MIRROR } from '../../../lib/context/mirror.ts';
 import { parseSessionId } from '../../../lib/context/sessionId.ts';
 import { applyOperations, type InjectOperation, isInject, type LoadedOperation } from '../../../lib/operations/plan.ts';
 import type { RefusalCode, WriteResult } from '../../../lib/operations/ports/cognigy.ts';
-import type { JournalEntry, Lane } from '../../../lib/operations/ports/sessionStore.ts';
+import type {
+  ExpirePayload,
+  JournalEntry,
+  Lane,
+  SyncPayload,
+  SyncReport,
+} from '../../../lib/operations/ports/sessionStore.ts';
 import { type Attempt, type SettlementInput, settlementOf } from '../../../lib/operations/settlement.ts';
 
 const NOW = Date.UTC(2026, 10, 21, 12);
@@ -24,6 +31,14 @@ function operation(version: number, more: Partial<JournalEntry> = {}): InjectOpe
   };
   return { entry, payload };
 }
+
+function otherThanInject(version: number, payload: SyncPayload | ExpirePayload): LoadedOperation {
+  const { entry } = operation(version, { kind: payload.kind });
+  return { entry: { ...entry, payload: async () => payload }, payload };
+}
+const syncOperation = (version: number, data: SyncPayload['data']) =>
+  otherThanInject(version, { kind: 'sync', data, expiries: {} });
+const expireOperation = (version: number) => otherThanInject(version, { kind: 'expire' });
 
 const confirmed: WriteResult = { kind: 'confirmed', attempts: 1, upstreamStatus: 200, result: { ok: true } };
 const refused = (code: RefusalCode): WriteResult => ({ kind: 'refused', code, attempts: 1 });
@@ -151,6 +166,148 @@ describe('settlementOf', () => {
     expect(settle([{ operation: operation(1), result: unavailable(1) }], ended).settlement.sessionEnded).toBe(true);
     const { settlement } = settle([{ operation: operation(1), result: confirmed }], ended, { stateRef: 'state' });
     expect(settlement.sessionEnded).toBe(false);
+  });
+
+  describe('an expiry', () => {
+    it('keeps no session alive, and answers nobody', () => {
+      const { settlement } = settle([{ operation: expireOperation(1), result: confirmed }], {}, { stateRef: 'state' });
+      expect(settlement).toMatchObject({ settledPrefix: 1, confirmedVersion: 1, stateRef: 'state', answers: [] });
+      expect(settlement).not.toHaveProperty('idleUntilMs');
+      expect(settlement.audit[0]?.payload).toMatchObject({
+        operation: 'expire',
+        outcome: 'confirmed',
+        versionAfter: 1,
+      });
+    });
+
+    it('beside an inject lets that keep the session alive', () => {
+      const attempts = [
+        { operation: operation(1), result: confirmed },
+        { operation: expireOperation(2), result: confirmed },
+      ];
+      expect(settle(attempts, {}, { stateRef: 'state' }).settlement.idleUntilMs).toBe(NOW + 3_600_000);
+    });
+
+    it('with nothing to do is ended without a trace, and holds up nobody behind it', () => {
+      const { settlement, outcomes } = settle([
+        { operation: expireOperation(1), result: { kind: 'needless' } },
+        { operation: operation(2), result: confirmed },
+      ]);
+      expect(settlement).toMatchObject({ settledPrefix: 2, confirmedVersion: 2 });
+      expect(settlement.audit.map(({ operationId }) => operationId)).toEqual(['op2']);
+      expect([...outcomes.keys()]).toEqual(['op2']);
+    });
+
+    it('stays pending while the upstream is down, as anything else', () => {
+      const { settlement } = settle(
+        [{ operation: expireOperation(1), result: unavailable(3) }],
+        {},
+        { nextExpiryMs: NOW },
+      );
+      expect(settlement).toMatchObject({ settledPrefix: 0, deferrals: 1, dueAtMs: NOW + 5_000, nextExpiryMs: NOW });
+    });
+
+    it('that the upstream rejects comes again, but not at once', () => {
+      const result = refused('upstream-rejected');
+      const { settlement } = settle([{ operation: expireOperation(1), result }], {}, { nextExpiryMs: NOW - 1 });
+      expect(settlement).toMatchObject({ settledPrefix: 1, deferrals: 0 });
+      expect(settlement.nextExpiryMs).toBeGreaterThanOrEqual(NOW + 600_000);
+      // Its entry in the audit is archived before that.
+      expect(settlement.dueAtMs).toBe(NOW + 60_000);
+    });
+  });
+
+  describe('the next expiry', () => {
+    const done = [{ operation: operation(1), result: confirmed }];
+
+    it.each([
+      ['before what is to be archived', NOW + 10_000, NOW + 10_000],
+      ['after what is to be archived', NOW + 600_000, NOW + 60_000],
+    ])('makes the lane due when it comes %s', (_, nextExpiryMs, dueAtMs) => {
+      const { settlement } = settle(done, {}, { nextExpiryMs });
+      expect(settlement).toMatchObject({ nextExpiryMs, dueAtMs, isOtherwiseIdle: false });
+    });
+
+    it('alone makes it due, too; whoever commits meanwhile must not wait for that', () => {
+      const { settlement } = settle([], {}, { nextExpiryMs: NOW + 600_000 });
+      expect(settlement).toMatchObject({ dueAtMs: NOW + 600_000, isOtherwiseIdle: true });
+    });
+
+    it('waits for what is pending: what cannot be reached cannot be cleaned up either', () => {
+      const { settlement } = settle(
+        [{ operation: operation(1), result: unavailable(1) }],
+        {},
+        { nextExpiryMs: NOW - 1 },
+      );
+      expect(settlement).toMatchObject({ dueAtMs: NOW + 5_000, nextExpiryMs: NOW - 1 });
+    });
+
+    it('SCENARIO 20: is none any more when the session is gone', () => {
+      const attempts = [{ operation: operation(1), result: refused('session-ended') }];
+      expect(settle(attempts, {}, { nextExpiryMs: NOW + 5 }).settlement.nextExpiryMs).toBeUndefined();
+    });
+  });
+
+  describe('a sync', () => {
+    const report: Omit<SyncReport, 'stateRef'> = {
+      freshness: 'live',
+      contextSizeBytes: 7,
+      pruned: [],
+      expired: [],
+      conflicts: [],
+      warnings: [],
+    };
+
+    it('answers with what it has done, and where the context of that moment is', () => {
+      const { outcomes } = settle(
+        [{ operation: syncOperation(1, { a: 1 }), result: confirmed }],
+        {},
+        { stateRef: 'state', reports: new Map([['op1', report]]) },
+      );
+      expect(outcomes.get('op1')).toMatchObject({ kind: 'confirmed', sync: { ...report, stateRef: 'state' } });
+    });
+
+    it.each([
+      { code: 'expired-before-push' } as const,
+      { code: 'context-too-large', bytes: 9 } as const,
+      { code: 'validation-failed', violations: [{ pointer: '/a', code: 'type', message: 'must be string' }] } as const,
+    ])('that may not be is refused with why, and the bot was asked: $code', (refusal) => {
+      const result = { kind: 'unfit', refusal, attempts: 1, upstreamStatus: 200 } as const;
+      const { settlement, outcomes } = settle([{ operation: syncOperation(1, { a: { b: 1 }, c: null }), result }]);
+      expect(outcomes.get('op1')).toEqual({ kind: 'refused', operationId: 'op1', auditId: 'audit1', ...refusal });
+      expect(settlement.audit[0]?.payload).toMatchObject({
+        outcome: 'refused',
+        code: refusal.code,
+        attempts: 1,
+        upstreamStatus: 200,
+        // What it was to change.
+        changes: [
+          { path: '/a/b', before: null, after: valueHash(1) },
+          { path: '/c', before: null, after: null },
+        ],
+      });
+      expect(settlement).toMatchObject({ settledPrefix: 1, confirmedVersion: 1 });
+      expect(settlement).not.toHaveProperty('idleUntilMs');
+    });
+
+    it('has the values in its audit that it led to, and none that it only asked for', () => {
+      const changes = [
+        { path: '/a', scope: 'session', before: null, after: valueHash('ours') },
+        { path: '/b', scope: 'session', before: valueHash('ours'), after: valueHash('theirs'), cause: 'bot' },
+        { path: '/secret', scope: 'session', before: null, after: valueHash('secret') },
+      ] as const;
+      const applied = { mirror: EMPTY_MIRROR, changes: new Map([['op1', changes]]) };
+      const { settlement } = settle(
+        [{ operation: syncOperation(1, { a: 'ours', b: 'ours', secret: 'secret' }), result: confirmed }],
+        {},
+        { applied, planned: applied, isMasked: (path) => path === '/secret' },
+      );
+      expect(settlement.audit[0]?.payload.changes.map(({ path, value }) => [path, value])).toEqual([
+        ['/a', 'ours'],
+        ['/b', undefined],
+        ['/secret', undefined],
+      ]);
+    });
   });
 
   describe('answers', () => {

@@ -1,0 +1,63 @@
+import { criticalPath } from '../criticalPath.ts';
+import type { Invocation } from '../function/protocol.ts';
+import { sum } from '../statistics.ts';
+import type { DatabaseRequest } from '../world/protocol.ts';
+
+/** The delays of the runs whose latencies are told; their targets are multiples of the upstream's. */
+export const DELAYED = { databaseMs: 5, upstreamMs: 50 } as const;
+
+export function wholeMs({ invocation }: { readonly invocation: Invocation }): number {
+  return invocation.endMs - invocation.startMs;
+}
+
+/** What the round trips of the critical path took beyond the delays: the work of local servers that stand for a network. */
+export function serversOwnMs({ invocation }: { readonly invocation: Invocation }): number {
+  return sum(
+    criticalPath(invocation).map(({ to, startMs, endMs }) => {
+      const delayMs = to === 'upstream' ? DELAYED.upstreamMs : DELAYED.databaseMs;
+      return endMs - startMs - delayMs;
+    }),
+  );
+}
+
+export function sequentialDatabaseTrips({ invocation }: { readonly invocation: Invocation }): number {
+  return criticalPath(invocation).filter(({ to }) => to === 'database').length;
+}
+
+/** What a group of operations asked the database for, on average. */
+export function costs(group: readonly { readonly database: readonly DatabaseRequest[] }[]) {
+  const perEach = (count: (database: readonly DatabaseRequest[]) => number) =>
+    sum(group.map(({ database }) => count(database))) / group.length;
+  return {
+    requests: perEach((database) => database.length),
+    /** As in `UpdateItem 3.0, Query 1.0`. */
+    operations: operations(group),
+    units: perEach((database) => sum(database.map(({ units }) => units))),
+    readUnits: perEach((database) => readUnits(database)),
+    dueMoves: perEach((database) => database.filter(({ movesDueEntry }) => movesDueEntry).length),
+    bytes: perEach((database) => sum(database.map((each) => each.requestBytes + each.responseBytes))),
+  };
+}
+
+export function readUnits(database: readonly DatabaseRequest[]): number {
+  return sum(database.filter(isRead).map(({ units }) => units));
+}
+
+export function writeUnits(database: readonly DatabaseRequest[]): number {
+  return sum(database.filter((request) => !isRead(request)).map(({ units }) => units));
+}
+
+function isRead({ operation }: DatabaseRequest): boolean {
+  return ['GetItem', 'BatchGetItem', 'Query'].includes(operation);
+}
+
+function operations(group: readonly { readonly database: readonly DatabaseRequest[] }[]): string {
+  const counts = new Map<string, number>();
+  for (const { operation } of group.flatMap(({ database }) => database)) {
+    counts.set(operation, (counts.get(operation) ?? 0) + 1);
+  }
+  return [...counts]
+    .sort(([, a], [, b]) => b - a)
+    .map(([operation, count]) => `${operation} ${(count / group.length).toFixed(1)}`)
+    .join(', ');
+}

@@ -1,0 +1,535 @@
+import { describe, expect, it } from 'vitest';
+import { valueHash } from '../../../lib/context/canonicalJson.ts';
+import type { JsonObject } from '../../../lib/context/json.ts';
+import type { SessionStore } from '../../../lib/operations/ports/sessionStore.ts';
+import {
+  type Instance,
+  type LaneHarness,
+  outcomesOf,
+  reportOf,
+  SESSION,
+  variable,
+} from '../../fixtures/operations/laneHarness.ts';
+import { useDatabase } from '../../fixtures/operations/useDatabase.ts';
+
+const start = useDatabase();
+const HOUR_MS = 3_600_000;
+const NO_WORK = { worked: 0, skipped: 0, waiting: 0, cutShort: false };
+
+/** Bot and mirror show the same, nothing waits, and the audit is one chain that verifies. */
+async function expectAgreement(harness: LaneHarness, context: JsonObject) {
+  expect(harness.context()).toEqual(context);
+  expect(await harness.instance().inspect()).toMatchObject({ context, pendingOperations: 0 });
+  expect((await harness.audit()).chain).toEqual({ valid: true, brokenAt: null });
+}
+
+const inMs = (harness: LaneHarness, ms: number) => harness.clock.now() + ms;
+
+/** What the bridge has done by itself, oldest first. */
+const expiriesOf = async (harness: LaneHarness) =>
+  (await harness.audit()).records
+    .flatMap(({ payload }) => (payload?.operation === 'expire' ? [payload] : []))
+    .reverse();
+
+const removal = (path: string, value: string, scope = 'session') => ({
+  path,
+  scope,
+  before: valueHash(value),
+  after: null,
+  cause: 'expired',
+});
+
+/** What the schedule sent, by one run of it. */
+async function sentByOneRun(harness: LaneHarness): Promise<string[]> {
+  const before = harness.requests().length;
+  await harness.instance().workOff();
+  return harness.requests().slice(before);
+}
+
+describe('A value that has expired leaves the bot with the next run of the schedule (I5)', () => {
+  it('injected: by one request, with `null` and the expiry that has passed, in its own scope', async () => {
+    const harness = await start();
+    const expiresAtMs = inMs(harness, 30_000);
+    const variables = [variable('k', 'v', expiresAtMs, 'user'), variable('stays', 1), variable('g', 'w', expiresAtMs)];
+    await harness.instance().inject({ variables });
+    harness.clock.advance(29_999);
+    expect(await sentByOneRun(harness)).toEqual([]);
+    harness.clock.advance(1);
+    expect(await sentByOneRun(harness)).toEqual(['PUT inject']);
+
+    const expiresAt = new Date(expiresAtMs).toISOString();
+    expect(harness.puts().at(-1)?.body).toEqual({
+      variables: [
+        { key: 'k', value: null, scope: 'user', expiresAt },
+        { key: 'g', value: null, scope: 'session', expiresAt },
+      ],
+      mergeStrategy: 'atomic_put',
+    });
+    await expectAgreement(harness, { stays: 1 });
+    expect(await expiriesOf(harness)).toEqual([
+      expect.objectContaining({
+        client: 'bridge',
+        outcome: 'confirmed',
+        versionBefore: 1,
+        versionAfter: 2,
+        changes: [removal('/k', 'v', 'user'), removal('/g', 'w')],
+      }),
+    ]);
+    expect((await harness.lane())?.nextExpiryMs).toBeUndefined();
+  });
+
+  it('synced: by reading the context and writing it without', async () => {
+    const harness = await start();
+    await harness.instance().sync({ data: { a: { k: 'v', stays: 1 }, b: { k: 'w' } }, ttl: { '/a/k': 30, '/b': 30 } });
+    await harness.minutes(1);
+    expect(harness.requests().slice(-2)).toEqual(['GET sync', 'PUT sync']);
+    expect(harness.rewrites().at(-1)?.body).toEqual({ a: { stays: 1 } });
+    await expectAgreement(harness, { a: { stays: 1 } });
+    expect(await expiriesOf(harness)).toEqual([
+      expect.objectContaining({ outcome: 'confirmed', changes: [removal('/a/k', 'v'), removal('/b/k', 'w')] }),
+    ]);
+  });
+
+  it('both kinds at once: by one rewritten context', async () => {
+    const harness = await start();
+    await harness.instance().inject({ variables: [variable('k', 'v', inMs(harness, 30_000)), variable('stays', 1)] });
+    await harness.instance().sync({ data: { tree: { k: 'w' } }, ttl: { '/tree': 20 } });
+    harness.clock.advance(30_000);
+    expect(await sentByOneRun(harness)).toEqual(['GET sync', 'PUT sync']);
+    await expectAgreement(harness, { stays: 1 });
+    expect((await expiriesOf(harness)).flatMap(({ changes }) => changes.map(({ path }) => path))).toEqual([
+      '/k',
+      '/tree/k',
+    ]);
+  });
+
+  it('each at its own time', async () => {
+    const harness = await start();
+    const variables = [1, 2, 3].map((minute) => variable(`k${minute}`, minute, inMs(harness, minute * 60_000)));
+    await harness.instance().inject({ variables });
+    for (const left of [['k2', 'k3'], ['k3'], []]) {
+      await harness.minutes(1);
+      expect(Object.keys(harness.context())).toEqual(left);
+    }
+    expect(harness.puts()).toHaveLength(4);
+  });
+
+  it('together with what waits to be injected, in one request', async () => {
+    const harness = await start();
+    await harness.instance().inject({ variables: [variable('k', 'v', inMs(harness, 30_000))] });
+    harness.tenant.faults.add({ match: { surface: 'inject' }, times: 3, action: { status: 503 } });
+    await harness.instance().inject({ variables: [variable('new', 1)] });
+    harness.clock.advance(60_000);
+    expect(await sentByOneRun(harness)).toEqual(['PUT inject']);
+    await expectAgreement(harness, { new: 1 });
+  });
+
+  it('large values, too, which lie out of line', async () => {
+    const harness = await start();
+    const large = 'x'.repeat(5_000);
+    await harness.instance().inject({ variables: [variable('k', large, inMs(harness, 30_000))] });
+    await harness.instance().sync({ data: { tree: { k: large }, stays: large }, ttl: { '/tree': 30 } });
+    await harness.minutes(1);
+    await expectAgreement(harness, { stays: large });
+  });
+
+  it('and makes way for what lies under it in a weaker scope', async () => {
+    const harness = await start();
+    const variables = [variable('k', 'user’s', inMs(harness, 30_000), 'user'), variable('k', 'session’s')];
+    await harness.instance().inject({ variables });
+    await harness.minutes(1);
+    await expectAgreement(harness, { k: 'session’s' });
+  });
+
+  it('member by member, where a sync has written into an injected object', async () => {
+    const harness = await start();
+    await harness.instance().inject({ variables: [variable('k', { a: 1, b: 2 }, inMs(harness, 30_000))] });
+    await harness.instance().sync({ data: { k: { a: 9 } } });
+    await harness.minutes(1);
+    expect(harness.requests().slice(-2)).toEqual(['GET sync', 'PUT sync']);
+    await expectAgreement(harness, { k: { a: 9 } });
+  });
+
+  it('but not what was injected over it meanwhile', async () => {
+    const harness = await start();
+    await harness.instance().sync({ data: { k: { a: 1, b: 2 } }, ttl: { '/k': 30 } });
+    await harness.instance().inject({ variables: [variable('k', { b: 2 })] });
+    const sent = harness.requests().length;
+    await harness.minutes(2);
+    expect(harness.requests()).toHaveLength(sent);
+    await expectAgreement(harness, { k: { b: 2 } });
+  });
+
+  it('SCENARIO 28: in several requests where one would be larger than the upstream takes', async () => {
+    const harness = await start();
+    const expiresAtMs = inMs(harness, 30_000);
+    // Without their values they take more bytes than with them: `null` is longer than 1.
+    const variables = Array.from({ length: 3_150 }, (_, index) => variable(`k${index}`, 1, expiresAtMs));
+    const many = await harness.instance().inject({ variables: [...variables, variable('stays', 1)] });
+    expect(many).toMatchObject({ kind: 'settled', outcome: { kind: 'confirmed' } });
+    expect(harness.puts()[0]?.bodyBytes).toBeGreaterThan(255_000);
+    await harness.minutes(1);
+    expect(harness.puts().every(({ status }) => status === 200)).toBe(true);
+    await expectAgreement(harness, { stays: 1 });
+    expect(await expiriesOf(harness)).toMatchObject([{ outcome: 'confirmed' }]);
+  });
+
+  it('and the schema’s default comes back where it was required', async () => {
+    const properties = { name: { type: 'string', default: 'Guest' } };
+    const schema = { properties: { profile: { type: 'object', required: ['name'], properties } } };
+    const harness = await start({ schema });
+    await harness.instance().sync({ data: { profile: { name: 'Ada', age: 36 } }, ttl: { '/profile/name': 30 } });
+    await harness.minutes(1);
+    await expectAgreement(harness, { profile: { name: 'Guest', age: 36 } });
+    const [expiry] = await expiriesOf(harness);
+    expect(expiry?.changes.map(({ cause }) => cause).sort()).toEqual(['default', 'expired']);
+  });
+
+  it('unless the bot has changed it meanwhile: then it is the bot’s, and stays', async () => {
+    const harness = await start();
+    await harness.instance().sync({ data: { k: 'v', tree: { k: 'w', mine: 1 } }, ttl: { '': 30 } });
+    harness.bot({ k: 'bot’s', tree: { k: 'bot’s', mine: 1 } });
+    await harness.minutes(2);
+    await expectAgreement(harness, { k: 'bot’s', tree: { k: 'bot’s' } });
+    await harness.minutes(60);
+    expect(harness.context()).toEqual({ k: 'bot’s', tree: { k: 'bot’s' } });
+  });
+
+  it('and nothing is written where it has left already', async () => {
+    const harness = await start();
+    await harness.instance().sync({ data: { k: 'v', stays: 1 }, ttl: { '/k': 30 } });
+    harness.bot({ k: undefined });
+    harness.clock.advance(30_000);
+    expect(await sentByOneRun(harness)).toEqual(['GET sync']);
+    await expectAgreement(harness, { stays: 1 });
+  });
+
+  it('SCENARIO 21: also while the bot changes its context', async () => {
+    const harness = await start();
+    await harness.instance().sync({ data: { k: 'v', turn: 1 }, ttl: { '/k': 30 } });
+    harness.clock.advance(30_000);
+    const schedule = harness.instance();
+    const frozen = schedule.wire.freeze(/^PUT /);
+    const sweeping = schedule.workOff();
+    await frozen.reached;
+    harness.bot({ turn: 2 });
+    frozen.goOn();
+    await sweeping;
+    await expectAgreement(harness, { turn: 2 });
+  });
+});
+
+describe('SCENARIO 27: a renewal just before the sweep wins', () => {
+  const lasting = (harness: LaneHarness, ms: number) => variable('k', 'v', inMs(harness, ms));
+  const renewals = [
+    ['an injection', (harness: LaneHarness, by: Instance) => by.inject({ variables: [lasting(harness, HOUR_MS)] })],
+    ['a sync of the same value', (_: LaneHarness, by: Instance) => by.sync({ data: { k: 'v' }, ttl: { '/k': 3_600 } })],
+    ['a ttl alone', (_: LaneHarness, by: Instance) => by.sync({ data: {}, ttl: { '/k': 3_600 } })],
+  ] as const;
+  const origins = [
+    ['injected', (harness: LaneHarness) => harness.instance().inject({ variables: [lasting(harness, 60_000)] })],
+    ['synced', (harness: LaneHarness) => harness.instance().sync({ data: { k: 'v' }, ttl: { '/k': 60 } })],
+  ] as const;
+  const cases = origins.flatMap(([origin, put]) => renewals.map(([by, renew]) => ({ origin, by, put, renew })));
+
+  it.each(cases)('$origin, renewed by $by', async ({ put, renew }) => {
+    const harness = await start();
+    await put(harness);
+    harness.clock.advance(59_999);
+    expect(await renew(harness, harness.instance())).toMatchObject({ kind: 'settled', outcome: { kind: 'confirmed' } });
+    const sent = harness.requests().length;
+    await harness.minutes(3);
+    expect(harness.requests()).toHaveLength(sent);
+    await expectAgreement(harness, { k: 'v' });
+    await harness.minutes(60);
+    // And then it goes, by whichever way it has come last.
+    expect(harness.context()).toEqual({});
+    expect(await expiriesOf(harness)).toHaveLength(1);
+  });
+
+  it.each(cases)('$origin, renewed by $by at the same moment as the sweep runs', async ({ put, renew }) => {
+    const harness = await start({ tenant: { latencyMs: 20 } });
+    const expiresAtMs = inMs(harness, 60_000);
+    await put(harness);
+    // Accepted before the expiry, pushed after it: the read alone takes longer.
+    harness.clock.advance(expiresAtMs - 100 - harness.clock.now());
+    const client = harness.instance();
+    const frozen = client.wire.freeze(/^(GET|PUT) /);
+    const renewing = renew(harness, client);
+    await frozen.reached;
+    expect(harness.clock.now()).toBeLessThan(expiresAtMs);
+    harness.clock.advance(200);
+    frozen.goOn();
+    const [answer] = await Promise.all([renewing, harness.instance().workOff()]);
+    expect(answer).toMatchObject({ kind: 'settled', outcome: { kind: 'confirmed' } });
+    await harness.minutes(3);
+    await expectAgreement(harness, { k: 'v' });
+  });
+
+  it.each(cases.filter(({ by }) => by !== 'a ttl alone'))(
+    '$origin, renewed by $by while the sweep’s own operation is already journaled',
+    async ({ put, renew }) => {
+      const harness = await start();
+      await put(harness);
+      harness.clock.advance(60_000);
+      const victim = harness.instance();
+      const frozen = victim.wire.freeze(/^(GET|PUT) /);
+      void victim.workOff();
+      await frozen.reached;
+      expect((await harness.lane())?.journal).toMatchObject([{ kind: 'expire' }]);
+      // The schedule has died there. The renewal is the next operation, and takes the expiry along.
+      harness.clock.advance(60_000);
+      expect(await renew(harness, harness.instance())).toMatchObject({ outcome: { kind: 'confirmed', version: 3 } });
+      await harness.minutes(2);
+      await expectAgreement(harness, { k: 'v' });
+      expect((await harness.lane())?.journal).toEqual([]);
+    },
+  );
+
+  it('an expiry that has nothing to do any more is ended without an audit entry, and what waits goes on', async () => {
+    const harness = await start();
+    await harness.instance().inject({ variables: [variable('k', 'v', inMs(harness, 60_000))] });
+    harness.clock.advance(60_000);
+    const victim = harness.instance();
+    const frozen = victim.wire.freeze(/^PUT /);
+    void victim.workOff();
+    await frozen.reached;
+    harness.clock.advance(60_000);
+    await harness.instance().inject({ variables: [variable('k', 'new')] });
+    expect(await harness.lane()).toMatchObject({ version: 3, confirmedVersion: 3, journal: [] });
+    expect(await expiriesOf(harness)).toEqual([]);
+    expect(outcomesOf(await harness.audit())).toEqual(['confirmed', 'confirmed']);
+  });
+});
+
+describe('A sweep with nothing to do', () => {
+  it('sends nothing and commits nothing, however long a value has still to live', async () => {
+    const harness = await start({ sessionTtlMs: 48 * HOUR_MS });
+    await harness.instance().inject({ variables: [variable('k', 'v', inMs(harness, 24 * HOUR_MS))] });
+    await harness.instance().sync({ data: { tree: 1 }, ttl: { '/tree': 86_400 } });
+    await harness.minutes(3);
+    const sent = harness.requests().length;
+    harness.clock.advance(HOUR_MS);
+    const idle = harness.instance();
+    expect(await idle.workOff()).toEqual(NO_WORK);
+    // One look at each shard, and no more.
+    expect(idle.wire.calls).toEqual(['QueryCommand', 'QueryCommand']);
+    expect(harness.requests()).toHaveLength(sent);
+    expect((await harness.lane())?.version).toBe(2);
+  });
+
+  it('comes to rest once everything has left', async () => {
+    const harness = await start();
+    await harness.instance().inject({ variables: [variable('k', 'v', inMs(harness, 30_000))] });
+    await harness.minutes(3);
+    harness.clock.advance(HOUR_MS);
+    expect(await harness.instance().workOff()).toEqual(NO_WORK);
+    expect((await harness.lane())?.version).toBe(2);
+  });
+
+  it('comes to rest also where the mirror itself is gone', async () => {
+    const harness = await start();
+    await harness.instance().inject({ variables: [variable('k', 'v', inMs(harness, 30_000))] });
+    const forgetful = (store: SessionStore): SessionStore =>
+      new Proxy(store, {
+        get: (target, name) => {
+          const method: unknown = Reflect.get(target, name);
+          if (typeof method !== 'function') return method;
+          return name === 'readMirror' ? async () => undefined : method.bind(target);
+        },
+      });
+    for (let minute = 0; minute < 10; minute += 1) {
+      harness.clock.advance(60_000);
+      await harness.instance({ store: forgetful }).workOff();
+    }
+    expect((await harness.lane())?.version).toBe(2);
+    expect(harness.puts()).toHaveLength(1);
+  });
+
+  it('a value that was written anew before the sweep came is no work for it', async () => {
+    const harness = await start();
+    await harness.instance().inject({ variables: [variable('k', 'v', inMs(harness, 30_000))] });
+    harness.clock.advance(30_000);
+    await harness.instance().inject({ variables: [variable('k', 'new')] });
+    const sent = harness.requests().length;
+    await harness.minutes(3);
+    expect(harness.requests()).toHaveLength(sent);
+    expect((await harness.lane())?.version).toBe(2);
+    await expectAgreement(harness, { k: 'new' });
+  });
+});
+
+describe('An expiry that cannot leave', () => {
+  it.each(['inject', 'sync'] as const)(
+    'SCENARIO 24: %s down for an hour: invisible all the time, and one operation in the journal',
+    async (surface) => {
+      const harness = await start({ sessionTtlMs: 24 * HOUR_MS });
+      if (surface === 'inject')
+        await harness.instance().inject({ variables: [variable('k', 'v', inMs(harness, 30_000))] });
+      else await harness.instance().sync({ data: { k: 'v' }, ttl: { '/k': 30 } });
+      harness.tenant.faults.add({ match: { surface }, times: 0, action: { status: 503 } });
+      for (let minute = 0; minute < 60; minute += 1) {
+        await harness.minutes(1);
+        expect(await harness.instance().inspect()).toMatchObject({ context: {} });
+      }
+      expect(await harness.lane()).toMatchObject({ version: 2, journal: [{ kind: 'expire', version: 2 }] });
+      // Growing pauses: far fewer tries than minutes.
+      expect(harness.requests().length).toBeLessThan(40);
+      harness.tenant.faults.clear();
+      await harness.minutes(16);
+      await expectAgreement(harness, {});
+      const expiries = await expiriesOf(harness);
+      expect(expiries.filter(({ outcome }) => outcome === 'confirmed')).toHaveLength(1);
+    },
+  );
+
+  it('because the upstream rejects it is tried again with growing pauses, not every minute', async () => {
+    const harness = await start({ sessionTtlMs: 24 * HOUR_MS });
+    await harness.instance().inject({ variables: [variable('k', 'v', inMs(harness, 30_000))] });
+    harness.tenant.faults.add({ match: { surface: 'inject' }, times: 0, action: { status: 400 } });
+    const sent = harness.puts().length;
+    await harness.minutes(120);
+    expect(harness.puts().length - sent).toBeLessThan(20);
+    harness.tenant.faults.clear();
+    await harness.minutes(16);
+    await expectAgreement(harness, {});
+  });
+
+  it('because the session has ended upstream is not tried again', async () => {
+    const harness = await start();
+    await harness.instance().inject({ variables: [variable('k', 'v', inMs(harness, 30_000))] });
+    harness.tenant.sessions.end(SESSION);
+    await harness.minutes(1);
+    const sent = harness.requests().length;
+    await harness.minutes(5);
+    expect(harness.requests()).toHaveLength(sent);
+    expect(await harness.instance().inspect()).toBe('ended');
+    expect(outcomesOf(await harness.audit())).toEqual(['confirmed', 'refused']);
+  });
+
+  it('because a hundred operations wait: those are worked off, and it leaves with the schedule after', async () => {
+    const harness = await start({ sessionTtlMs: 24 * HOUR_MS });
+    const instance = harness.instance();
+    await instance.inject({ variables: [variable('k', 'v', inMs(harness, 30_000))] });
+    harness.tenant.faults.add({ match: { surface: 'inject' }, times: 0, action: { status: 503 } });
+    for (let index = 0; index < 100; index += 1) {
+      const answer = await instance.inject({ variables: [variable(`k${index}`, index)], budgetMs: 300 });
+      expect(answer).toMatchObject({ kind: 'pending' });
+    }
+    harness.clock.advance(60_000);
+    expect((await harness.lane())?.journal).toHaveLength(100);
+    harness.tenant.faults.clear();
+    await harness.minutes(20);
+    expect((await harness.lane())?.journal).toEqual([]);
+    await expectAgreement(harness, Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`k${index}`, index])));
+  });
+
+  it('because whoever held the lane has died leaves with the first run after the lease', async () => {
+    const harness = await start();
+    await harness.instance().inject({ variables: [variable('k', 'v', inMs(harness, 30_000)), variable('stays', 1)] });
+    const victim = harness.instance();
+    const frozen = victim.wire.freeze(/^PUT /);
+    void victim.inject({ variables: [variable('late', 2)], budgetMs: 1_000 });
+    await frozen.reached;
+    harness.clock.advance(60_000);
+    await harness.instance().workOff();
+    await expectAgreement(harness, { stays: 1, late: 2 });
+  });
+});
+
+describe('An idle session', () => {
+  it('is unknown; what was to expire still leaves the bot at its time, and what was not stays there', async () => {
+    const harness = await start({ sessionTtlMs: 600_000 });
+    const instance = harness.instance();
+    await instance.inject({ variables: [variable('k', 'v', inMs(harness, 900_000)), variable('stays', 1)] });
+    await instance.sync({ data: { tree: { k: 'v', stays: 1 } }, ttl: { '/tree/k': 900 } });
+    harness.clock.advance(600_000);
+    expect(await instance.inspect()).toBe('unknown');
+    await harness.minutes(1);
+    expect(await instance.inspect()).toBe('unknown');
+    await harness.minutes(5);
+    expect(harness.context()).toEqual({ stays: 1, tree: { stays: 1 } });
+    expect(await instance.inspect()).toBe('unknown');
+    expect((await harness.audit()).chain.valid).toBe(true);
+    // And the schedule comes to rest.
+    await harness.minutes(2);
+    expect(await harness.instance().workOff()).toEqual(NO_WORK);
+  });
+
+  it('starts anew with the next write: what was to expire some day leaves at once, and nothing old is shown', async () => {
+    const harness = await start({ sessionTtlMs: 600_000 });
+    const instance = harness.instance();
+    await instance.inject({ variables: [variable('k', 'v', inMs(harness, 24 * HOUR_MS)), variable('stays', 1)] });
+    await harness.minutes(2);
+    harness.clock.advance(600_000);
+    await instance.inject({ variables: [variable('new', 2)] });
+    expect(await instance.inspect()).toMatchObject({ context: { new: 2 } });
+    await harness.minutes(1);
+    expect(harness.context()).toEqual({ stays: 1, new: 2 });
+    expect(await instance.inspect()).toMatchObject({ context: { new: 2 } });
+  });
+
+  it('is not kept alive by an expiry', async () => {
+    const harness = await start({ sessionTtlMs: 600_000 });
+    const instance = harness.instance();
+    await instance.inject({ variables: [variable('k', 'v', inMs(harness, 540_000)), variable('stays', 1)] });
+    await harness.minutes(9);
+    expect(harness.context()).toEqual({ stays: 1 });
+    expect(await instance.inspect()).toMatchObject({ context: { stays: 1 } });
+    harness.clock.advance(59_999);
+    expect(await instance.inspect()).toMatchObject({ context: { stays: 1 } });
+    harness.clock.advance(1);
+    expect(await instance.inspect()).toBe('unknown');
+  });
+});
+
+describe('A sync that meets what has expired', () => {
+  it('takes it out of the bot on its way, and the schedule has nothing left to do', async () => {
+    const harness = await start();
+    const instance = harness.instance();
+    await instance.inject({ variables: [variable('k', 'v', inMs(harness, 30_000))] });
+    harness.clock.advance(30_000);
+    expect(reportOf(await instance.sync({ data: { new: 1 } })).expired).toEqual(['/k']);
+    await expectAgreement(harness, { new: 1 });
+    const sent = harness.requests().length;
+    await harness.minutes(3);
+    expect(harness.requests()).toHaveLength(sent);
+    expect(await expiriesOf(harness)).toEqual([]);
+  });
+
+  it('in the push of the sweep’s own operation it is that one’s in the audit', async () => {
+    const harness = await start();
+    await harness.instance().sync({ data: { k: 'v' }, ttl: { '/k': 30 } });
+    harness.tenant.faults.add({ match: { surface: 'sync' }, times: 3, action: { status: 503 } });
+    await harness.instance().sync({ data: { new: 1 } });
+    await harness.minutes(1);
+    await expectAgreement(harness, { new: 1 });
+    const [expiry] = await expiriesOf(harness);
+    expect(expiry).toMatchObject({ outcome: 'confirmed', changes: [removal('/k', 'v')] });
+  });
+});
+
+describe('The schedule beside clients', () => {
+  it('SCENARIO 7: expiries, injects and syncs at once keep to one lane', async () => {
+    const harness = await start({ tenant: { latencyMs: 25 } });
+    const instance = harness.instance();
+    await instance.inject({ variables: [variable('gone', 'v', inMs(harness, 30_000))] });
+    await instance.sync({ data: { tree: { gone: 'v' } }, ttl: { '/tree': 30 } });
+    harness.clock.advance(30_000);
+    const writes = Array.from({ length: 10 }, (_, index) =>
+      index % 2 === 0
+        ? harness.instance().inject({ variables: [variable(`k${index}`, index)] })
+        : harness.instance().sync({ data: { all: { [`k${index}`]: index } } }),
+    );
+    const answers = await Promise.all([harness.instance().workOff(), harness.instance().workOff(), ...writes]);
+    expect(answers.slice(2).every((answer) => 'kind' in answer && answer.kind === 'settled')).toBe(true);
+    await harness.minutes(2);
+    const injected = Object.fromEntries([0, 2, 4, 6, 8].map((index) => [`k${index}`, index]));
+    const all = Object.fromEntries([1, 3, 5, 7, 9].map((index) => [`k${index}`, index]));
+    await expectAgreement(harness, { ...injected, all });
+    const removed = (await harness.audit()).records
+      .flatMap(({ payload }) => payload?.changes ?? [])
+      .filter(({ cause }) => cause === 'expired');
+    expect(removed.map(({ path }) => path).sort()).toEqual(['/gone', '/tree/gone']);
+  });
+});
