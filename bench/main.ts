@@ -41,7 +41,7 @@ const { values: flags } = parseArgs({ options: { write: { type: 'boolean', defau
 
 const bundles = await bundleAll();
 await writeBundles(bundles);
-console.log('Measuring; this takes about four minutes, and a machine that does nothing else …\n');
+console.log('Measuring; this takes about three minutes, and a machine that does nothing else …\n');
 // Before there is a world, which keeps a processor busy.
 const rules = await measureRules(RULES);
 const world = await startWorld();

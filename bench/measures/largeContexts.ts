@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { canonicalJson } from '../../lib/context/canonicalJson.ts';
 import { isJsonObject, type JsonObject } from '../../lib/context/json.ts';
 import { jsonBytes } from '../../lib/context/size.ts';
@@ -98,11 +98,12 @@ async function measureShape(
 ): Promise<LargeContexts> {
   const syncing = new Notes();
   const getting = new Notes();
+  const prefix = `huge-${randomUUID()}`;
   const sizes: number[] = [];
   let compared = 0;
   let equal = 0;
   for (let round = 0; round < rounds; round += 1) {
-    const sessionId = `huge-${shape.name.length}-${round % SESSIONS}`;
+    const sessionId = `${prefix}-${round % SESSIONS}`;
     const data = shape.contextOf();
     sizes.push(jsonBytes(data));
     const sent = canonicalJson(data);

@@ -27,34 +27,34 @@ export function syncSection(run: SyncRun, counted: SyncRun): Section {
       `changed it as well. Multiples are of the nominal ${UPSTREAM_PAIR_MS} ms of the two upstream requests.`,
     figures: [
       {
-        name: 'whole, p50',
+        name: 'sync: whole, p50',
         value: times(p50),
         target: atMost(1.3, p50, ' ×'),
         remark: `${ms(median(whole))}; two bare requests to the same upstream: ${ms(2 * median(run.bareUpstreamMs))}`,
       },
       {
-        name: 'whole, p99',
+        name: 'sync: whole, p99',
         value: times(p99),
         remark: `p95 ${ms(percentile(whole, 0.95))}, p99 ${ms(percentile(whole, 0.99))}`,
       },
       {
-        name: "whole, p50, without the local servers' own time",
+        name: "sync: whole, p50, without the local servers' own time",
         value: times(withoutServers),
         remark: `what they take beyond ${DELAYED.databaseMs} and ${DELAYED.upstreamMs} ms on the critical path, p50 ${ms(median(serversMs))}`,
       },
       {
-        name: 'own time, p50',
+        name: 'sync: own time, p50',
         value: ms(median(syncs.map(({ invocation }) => ownMs(invocation)))),
         remark: `with nothing added to any round trip: p50 ${ms(median(own))}, p99 ${ms(percentile(own, 0.99))}`,
       },
       {
-        name: 'upstream requests',
+        name: 'sync: upstream requests',
         value: [...requests].join(' or '),
         target: { text: 'exactly 2', isMet: requests.size === 1 && requests.has('GET, PUT') },
         remark: "by the tenant's journal",
       },
       {
-        name: 'sequential DynamoDB round trips',
+        name: 'sync: sequential DynamoDB round trips',
         value: `${median(sequential)} (most: ${Math.max(...sequential)})`,
         remark: 'on the critical path, as for injections',
       },

@@ -143,7 +143,7 @@ function caseOf(leaves: number, schema: ContextSchema) {
   const inputWith = (maxBytes: number) => () => {
     const mirror = mirrorFrom(texts.stored);
     const operations = [syncOf(JSON.parse(texts.patch))];
-    return { schema, maxBytes, base: mirror, mirror, operations, theirs: JSON.parse(texts.theirs), nowMs: NOW_MS };
+    return { schema, maxBytes, mirror, operations, theirs: JSON.parse(texts.theirs), nowMs: NOW_MS };
   };
   const unlimited = planContext(inputWith(Number.POSITIVE_INFINITY)());
   const inputOf = inputWith(Math.floor(LIMIT * jsonBytes(unlimited.context)));

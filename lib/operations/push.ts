@@ -14,7 +14,8 @@ import {
 import { tokensOf } from '../context/pointer.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';
-import { type ContextPlan, type ContextRules, planContext } from './contextPlan.ts';
+import type { ContextRules } from './contextInput.ts';
+import { type ContextPlan, planContext } from './contextPlan.ts';
 import { loaded } from './loaded.ts';
 import {
   type Applied,
@@ -125,14 +126,6 @@ async function currentMirror({ store, clock }: LaneDeps, lane: Lane): Promise<Mi
   return mirrorOf(mirror.version, temporary);
 }
 
-/** Where the rewriting of a context starts from. */
-interface Start {
-  /** What the bot had when it was last confirmed. */
-  readonly base: LoadedMirror;
-  /** The same with what has been injected since. */
-  readonly mirror: LoadedMirror;
-}
-
 /** One push of one lane. */
 class Push {
   readonly #deps: LaneDeps;
@@ -234,28 +227,26 @@ class Push {
     this.#stateRef = written?.stateRef ?? (await this.#writeMirror(this.#applied.mirror, confirmed));
   }
 
-  /** The mirror as it was, and what the confirmed injects, and what the bot has forgotten, make of it. */
+  /** What the confirmed injects, and what the bot has forgotten, make of the mirror: the merging starts from there. */
   #applyVariables(
     mirror: LoadedMirror,
     toSend: readonly InjectOperation[],
     nowMs: number,
     leaving: { readonly forgotten: readonly MirrorVariable[]; readonly expiry: LoadedOperation | undefined },
-  ): Start {
+  ): LoadedMirror {
     const { forgotten, expiry } = leaving;
     this.#mirror = mirror;
     if (toSend.length === 0 && forgotten.length === 0) {
       this.#planned = { mirror, changes: new Map() };
       this.#applied = this.#planned;
-      return { base: mirror, mirror };
+      return mirror;
     }
     this.#planned = applyOperations(mirror, toSend, nowMs);
     this.#applied = applyOperations(mirror, this.#confirmed().filter(isInject), nowMs);
     if (expiry !== undefined && this.#attempts.get(expiry.entry.operationId)?.result.kind === 'confirmed') {
       this.#applied = withoutLeft(this.#applied, forgotten, expiry);
     }
-    // The bot has the injected variables: merging starts from there.
-    const start = loaded(this.#applied.mirror);
-    return { base: start, mirror: start };
+    return loaded(this.#applied.mirror);
   }
 
   #batchesOf(injects: readonly InjectOperation[], nowMs: number): readonly Batch[] {
@@ -296,7 +287,7 @@ class Push {
    */
   async #rewrite(
     operations: readonly LoadedOperation[],
-    before: Promise<Start>,
+    before: Promise<LoadedMirror>,
     firstPermit: PermitAnswer | undefined,
   ): Promise<{ readonly stateRef: string } | undefined> {
     const { cognigy, clock, context: rules } = this.#deps;
@@ -309,11 +300,11 @@ class Push {
       {
         sessionId: this.#lane.sessionId,
         merge: async (theirs) => {
-          const start = await before.catch(() => undefined);
+          const mirror = await before.catch(() => undefined);
           // Nothing is sent; what went wrong is told below.
-          if (start === undefined) return { kind: 'leave' };
+          if (mirror === undefined) return { kind: 'leave' };
           const earlier = plan;
-          plan = planContext({ ...rules, ...start, operations, theirs, nowMs: clock.now() });
+          plan = planContext({ ...rules, mirror, operations, theirs, nowMs: clock.now() });
           // We have written it, and only did not hear so: what was decided then is what has happened.
           if (earlier?.decision.kind === 'put' && plan.decision.kind === 'leave') plan = withReportsOf(plan, earlier);
           const { refusals, applied } = plan;
@@ -336,7 +327,7 @@ class Push {
         ...(firstPermit !== undefined && { firstPermit: Promise.resolve(firstPermit) }),
       },
     );
-    const { mirror } = await before;
+    const mirror = await before;
     telemetry.count('UpstreamRequests', result.attempts);
     if (result.attempts > 0) telemetry.duration('UpstreamLatency', clock.now() - sentAtMs);
     this.#report(result);
@@ -364,8 +355,7 @@ class Push {
     let mirror = before;
     const changes = new Map(this.#applied.changes);
     for (const operation of operations) {
-      const start = { base: mirror, mirror };
-      if (this.#isStopped === undefined) await this.#rewrite([operation], Promise.resolve(start), undefined);
+      if (this.#isStopped === undefined) await this.#rewrite([operation], Promise.resolve(mirror), undefined);
       else this.#note(operation, this.#isStopped);
       if (this.#attempts.get(operation.entry.operationId)?.result.kind !== 'confirmed') continue;
       mirror = loaded(this.#applied.mirror);

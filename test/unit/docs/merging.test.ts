@@ -189,7 +189,6 @@ function planOf(given: Example): ContextPlan {
   return planContext({
     schema: schema === 'shipped' ? tenantSchema : contextSchemaOf(compileSchema(schema).validate, schema),
     maxBytes: limitBytes,
-    base,
     mirror,
     operations: operationsOf(given),
     theirs: given.theirs ?? withoutInternal(given.base),

@@ -108,6 +108,19 @@ describe('SCENARIO 5: the bot and a sync change the context', () => {
     expect(plan.applied.mirror.version).toBe(3);
   });
 
+  it('an inject that left just before is no change of the bot’s: a later sync of the same path wins, whoever wins conflicts', () => {
+    const injected = mirror(leaf('/tier', 'injected', { via: 'inject', version: 2 }));
+    const plan = planFor({
+      base: mirror(leaf('/tier', 'gold')),
+      mirror: injected,
+      theirs: { tier: 'injected' },
+      operations: [sync(3, { tier: 'synced' })],
+      schema: { properties: { tier: { 'x-conflict': 'theirs' } } },
+    });
+    expect(sentBy(plan)).toEqual({ tier: 'synced' });
+    expect(reportOf(plan, 3).conflicts).toEqual([]);
+  });
+
   it('where the bot cannot be read, the mirror stands in for it, and the report says so', () => {
     const plan = planFor({ base, theirs: undefined, operations: [sync(2, { tier: 'silver' })] });
     expect(sentBy(plan)).toEqual({ tier: 'silver', turn: 1 });

@@ -1,0 +1,23 @@
+import type { JsonObject } from '../context/json.ts';
+import type { LoadedMirror } from '../context/mirror.ts';
+import type { ContextSchema } from '../context/schema.ts';
+import type { LoadedOperation } from './plan.ts';
+
+export interface ContextRules {
+  readonly schema: ContextSchema;
+  /** Largest context, in UTF-8 bytes of its JSON. */
+  readonly maxBytes: number;
+}
+
+export interface ContextPlanInput extends ContextRules {
+  /**
+   * What the bot had when it was last confirmed, with what has just been injected: where merging starts from. Also holds what has
+   * expired and has not left the bot.
+   */
+  readonly mirror: LoadedMirror;
+  /** Syncs and expiries, in commit order. */
+  readonly operations: readonly LoadedOperation[];
+  /** The bot's context now; `undefined` where it cannot be read. */
+  readonly theirs: JsonObject | undefined;
+  readonly nowMs: number;
+}
