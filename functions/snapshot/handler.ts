@@ -9,8 +9,8 @@ import {
   answerInspect,
   answerPast,
   readAuditQuery,
-  readVersion,
-  readVersions,
+  readInspectQuery,
+  readNumbers,
 } from './request.ts';
 
 const bridge = createBridge('snapshot', wireReads);
@@ -24,19 +24,20 @@ export const handler = createHttpHandler({
       operation: 'inspect',
       body: 'none',
       handle: async (request) => {
-        const version = readVersion(request);
+        const query = readInspectQuery(request);
+        const { version } = query;
         const { store, clock } = await bridge.services();
         const deps = { store, clock, schema };
         return version === undefined
-          ? answerInspect(request, await inspect(deps, request.sessionId), contextMaxBytes)
-          : answerPast(request, await inspectVersion(deps, request.sessionId, version), contextMaxBytes);
+          ? answerInspect(request, query, await inspect(deps, request.sessionId), contextMaxBytes)
+          : answerPast(request, query, await inspectVersion(deps, request.sessionId, version), contextMaxBytes);
       },
     },
     'GET /v1/sessions/{sessionId}/diff': {
       operation: 'inspect',
       body: 'none',
       handle: async (request) => {
-        const { from, to } = readVersions({ from: request.query['from'], to: request.query['to'] });
+        const { from, to } = readNumbers({ from: request.query['from'], to: request.query['to'] });
         return answerDiff(request, { from, to }, await diff(await bridge.services(), request.sessionId, { from, to }));
       },
     },

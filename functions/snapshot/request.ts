@@ -7,6 +7,12 @@ import type { AuditPage, AuditQuery, AuditRecord } from '../../lib/operations/po
 
 const AUDIT_LIMIT_DEFAULT = 50;
 const AUDIT_LIMIT_MAX = 500;
+/** A function may answer 6 MB. What follows keeps every answer below that. */
+const AUDIT_PAGE_MAX_CHARACTERS = 3_000_000;
+const CHANGES_MAX = 8_000;
+const CHANGES_MAX_BESIDE_CONTEXT = 100;
+const VARIABLES_MAX = 5_000;
+const DIFFERENCES_MAX = 8_000;
 
 type Unknown = 'unknown' | 'ended' | 'unknown-version';
 
@@ -17,7 +23,19 @@ function shownOrThrow<Found extends object>(found: Found | Unknown): Found {
   return found;
 }
 
-export function answerInspect(request: BridgeRequest, answer: Inspection | Unknown, limitBytes: number): Answer {
+/** What of a context is asked for. */
+export interface InspectQuery {
+  readonly version?: number;
+  /** How many variables to leave out at the beginning of the list. */
+  readonly offset: number;
+}
+
+export function answerInspect(
+  request: BridgeRequest,
+  { offset }: InspectQuery,
+  answer: Inspection | Unknown,
+  limitBytes: number,
+): Answer {
   const found = shownOrThrow(answer);
   return {
     status: 200,
@@ -26,14 +44,19 @@ export function answerInspect(request: BridgeRequest, answer: Inspection | Unkno
       version: found.version,
       confirmedVersion: found.confirmedVersion,
       freshness: 'mirror',
-      ...contextBody(found, limitBytes),
+      ...contextBody(found, offset, limitBytes),
       pendingOperations: found.pendingOperations,
-      recentAudit: found.recentAudit.map(entryOf),
+      recentAudit: found.recentAudit.map((record) => entryOf(record, CHANGES_MAX_BESIDE_CONTEXT)),
     },
   };
 }
 
-export function answerPast(request: BridgeRequest, answer: PastInspection | Unknown, limitBytes: number): Answer {
+export function answerPast(
+  request: BridgeRequest,
+  { offset }: InspectQuery,
+  answer: PastInspection | Unknown,
+  limitBytes: number,
+): Answer {
   const found = shownOrThrow(answer);
   const { version, atMs } = found;
   return {
@@ -44,24 +67,33 @@ export function answerPast(request: BridgeRequest, answer: PastInspection | Unkn
       confirmedVersion: version,
       asOf: atMs === 0 ? null : instant(atMs),
       freshness: 'mirror',
-      ...contextBody(found, limitBytes),
+      ...contextBody(found, offset, limitBytes),
     },
   };
 }
 
-function contextBody({ context, variables, sizeBytes, schemaErrors, nowMs }: ShownContext, limitBytes: number): object {
+function contextBody(
+  { context, variables, sizeBytes, schemaErrors, nowMs }: ShownContext,
+  offset: number,
+  limitBytes: number,
+): object {
+  const end = offset + VARIABLES_MAX;
   return {
     context,
-    variables: variables.map(({ path, scope, value, expiresAtMs, updatedAtMs, source, version }) => ({
-      path,
-      scope,
-      value,
-      expiresAt: expiresAtMs === undefined ? null : instant(expiresAtMs),
-      ttlSecondsLeft: expiresAtMs === undefined ? null : Math.ceil((expiresAtMs - nowMs) / 1_000),
-      updatedAt: instant(updatedAtMs),
-      source,
-      version,
-    })),
+    variables: variables
+      .slice(offset, end)
+      .map(({ path, scope, value, expiresAtMs, updatedAtMs, source, version }) => ({
+        path,
+        scope,
+        value,
+        expiresAt: expiresAtMs === undefined ? null : instant(expiresAtMs),
+        ttlSecondsLeft: expiresAtMs === undefined ? null : Math.ceil((expiresAtMs - nowMs) / 1_000),
+        updatedAt: instant(updatedAtMs),
+        source,
+        version,
+      })),
+    // The context is whole in any case; of very many variables the rest is asked for with this offset.
+    nextOffset: end < variables.length ? end : null,
     sizeBytes,
     limitBytes,
     schemaValid: schemaErrors.length === 0,
@@ -69,15 +101,15 @@ function contextBody({ context, variables, sizeBytes, schemaErrors, nowMs }: Sho
   };
 }
 
-/** @throws {Problem} `invalid-query` */
-export function readVersion({ query }: BridgeRequest): number | undefined {
-  const { version } = query;
-  if (version === undefined) return undefined;
-  return readVersions({ version }).version;
+/** @throws {Problem} `invalid-query`, naming every parameter that is wrong. */
+export function readInspectQuery({ query }: BridgeRequest): InspectQuery {
+  const { version, offset = '0' } = query;
+  if (version === undefined) return readNumbers({ offset });
+  return readNumbers({ version, offset });
 }
 
 /** @throws {Problem} `invalid-query`, naming every parameter that is missing or wrong. */
-export function readVersions<Name extends string>(
+export function readNumbers<Name extends string>(
   given: Readonly<Record<Name, string | undefined>>,
 ): Record<Name, number> {
   const entries = Object.entries<string | undefined>(given);
@@ -86,7 +118,7 @@ export function readVersions<Name extends string>(
     .map(([name, text]) => ({
       pointer: `/${name}`,
       code: 'invalid-parameter',
-      message: text === undefined ? 'is missing' : 'must be a version, a whole number from 0',
+      message: text === undefined ? 'is missing' : 'must be a whole number from 0',
     }));
   if (errors.length > 0) throw new Problem('invalid-query', { errors });
   return Object.fromEntries(entries.map(([name, text]) => [name, Number(text)])) as Record<Name, number>;
@@ -99,8 +131,21 @@ export function answerDiff(
 ): Answer {
   const { added, removed, changed, values } = shownOrThrow(answer);
   const mayRead = hasGrant(request.client, 'values');
-  const body = { sessionId: request.sessionId, ...versions, added, removed, changed };
-  return { status: 200, body: mayRead ? { ...body, values: Object.fromEntries(values) } : body };
+  const told = [added, removed, changed].map((paths) => paths.slice(0, DIFFERENCES_MAX));
+  const omitted = added.length + removed.length + changed.length - told.flat().length;
+  const body = {
+    sessionId: request.sessionId,
+    ...versions,
+    added: told[0],
+    removed: told[1],
+    changed: told[2],
+    ...(omitted > 0 && { omitted }),
+  };
+  if (!mayRead) return { status: 200, body };
+  return {
+    status: 200,
+    body: { ...body, values: Object.fromEntries(told.flat().map((path) => [path, values.get(path)])) },
+  };
 }
 
 /** @throws {Problem} `invalid-query`, naming the parameter. */
@@ -130,20 +175,27 @@ export function readAuditQuery({ query }: BridgeRequest, nowMs: number): AuditQu
 export function answerAudit(page: AuditPage | undefined): Answer {
   if (page === undefined) throw new Problem('unknown-session');
   const { records, nextBeforeSeq, chain } = page;
-  return {
-    status: 200,
-    body: {
-      entries: records.map(entryOf),
-      nextCursor: nextBeforeSeq === undefined ? null : cursorOf(nextBeforeSeq),
-      chain,
-    },
-  };
+  const entries: object[] = [];
+  let characters = 0;
+  let next = nextBeforeSeq;
+  for (const record of records) {
+    const entry = entryOf(record, CHANGES_MAX);
+    characters += JSON.stringify(entry).length;
+    if (entries.length > 0 && characters > AUDIT_PAGE_MAX_CHARACTERS) break;
+    entries.push(entry);
+    next = entries.length < records.length ? record.seq : nextBeforeSeq;
+  }
+  return { status: 200, body: { entries, nextCursor: next === undefined ? null : cursorOf(next), chain } };
 }
 
 /** One entry as it is shown. Where the payload can no longer be read, the chain's own members remain. */
-function entryOf(record: AuditRecord): object {
-  const { seq, operationId, atMs, hash, prevHash, payload } = record;
-  return { seq, at: instant(atMs), operationId, ...payload, hash, prevHash };
+function entryOf({ seq, operationId, atMs, hash, prevHash, payload }: AuditRecord, changesMax: number): object {
+  const changes = payload?.changes ?? [];
+  const cut = changes.length > changesMax && {
+    changes: changes.slice(0, changesMax),
+    changesOmitted: changes.length - changesMax,
+  };
+  return { seq, at: instant(atMs), operationId, ...payload, ...cut, hash, prevHash };
 }
 
 function instant(epochMs: number): string {

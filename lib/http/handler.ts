@@ -56,7 +56,7 @@ const LAMBDA_MARGIN_MS = 1_500;
 const LAST_CALL_MS = 300;
 /** A refused client waits no longer than this for its refusal to be recorded. */
 const REFUSAL_BUDGET_MS = 1_000;
-/** Characters of a body from which on its leavings are worth collecting. */
+/** Characters of a request's or an answer's body from which on its leavings are worth collecting. */
 const LARGE_BODY = 131_072;
 const CORRELATION_ID = /^[A-Za-z0-9._:@~-]{1,128}$/;
 
@@ -179,7 +179,8 @@ function observe(
   });
   telemetry.flush();
   // Once the answer is on its way.
-  if (typeof event?.body === 'string' && event.body.length > LARGE_BODY) setImmediate(reclaimMemory);
+  const largest = Math.max(event?.body?.length ?? 0, response?.body?.length ?? 0);
+  if (largest > LARGE_BODY) setImmediate(reclaimMemory);
 }
 
 /** @throws when `work` has failed, or has not ended after `ms` milliseconds; it is not stopped then. */

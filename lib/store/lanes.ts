@@ -33,7 +33,11 @@ const JOURNAL_MAX = 100;
 const REFUSALS_MAX = 20;
 const IDEMPOTENCY_KEYS_MAX = 1_500;
 const JOURNAL_INLINE_BYTES = 1_024;
+/** An audit entry's payload lies in the lane up to this, whatever else does; */
 const AUDIT_INLINE_BYTES = 700;
+/** and up to this while the payloads of one settle stay below the second together, and nothing older is carried along. */
+const AUDIT_ALONE_INLINE_BYTES = 4_096;
+const AUDIT_TOGETHER_INLINE_BYTES = 32_768;
 /** Longest life of a session upstream: what has not been pushed by then has nowhere to go. */
 const PENDING_KEPT_MS = 7 * DAY_MS;
 
@@ -308,19 +312,17 @@ export class Lanes {
         payload: await this.#reader.openAs<AuditPayload>(pk, payload),
       })),
     );
+    const carried = settlement.outboxArchived ? { audit: [], answers: [] } : item.outbox;
+    const entries = [...refusals, ...settlement.audit];
+    const inlineBytes = auditInlineBytes(entries.length, carried.audit.length);
     const unlinked = await Promise.all(
-      [...refusals, ...settlement.audit].map(async ({ operationId, atMs, payload }) => {
-        const stored = await this.#payloads.store(pk, encode(payload), {
-          inlineBytes: AUDIT_INLINE_BYTES,
-          keepUntilMs: keptUntilMs,
-          key,
-        });
+      entries.map(async ({ operationId, atMs, payload }) => {
+        const stored = await this.#payloads.store(pk, encode(payload), { inlineBytes, keepUntilMs: keptUntilMs, key });
         return { operationId, atMs, keptUntilMs, payloadDigest: digestOf(stored), payload: stored };
       }),
     );
     const { linked, head } = linkEntries(this.#vault.chainKey(pk), item.chain, unlinked);
     const answers = await this.#answers.store({ pk, key }, settlement.answers, settlement.nowMs);
-    const carried = settlement.outboxArchived ? { audit: [], answers: [] } : item.outbox;
     return {
       chain: head,
       outbox: {
@@ -480,6 +482,13 @@ function holds(set: unknown, element: Uint8Array): boolean {
 /** Without what the SDK appended twice because an acknowledgement was lost. */
 function onceEach<Noted extends { readonly operationId: string }>(noted: readonly Noted[]): Noted[] {
   return [...new Map(noted.map((each) => [each.operationId, each])).values()];
+}
+
+/** What lies out of line costs the client who waits for the settle a round trip; what lies inline makes every later write dearer. */
+function auditInlineBytes(entries: number, carried: number): number {
+  if (carried > 0) return AUDIT_INLINE_BYTES;
+  const share = Math.floor(AUDIT_TOGETHER_INLINE_BYTES / Math.max(1, entries));
+  return Math.max(AUDIT_INLINE_BYTES, Math.min(AUDIT_ALONE_INLINE_BYTES, share));
 }
 
 function indexesDown(list: string, length: number): string[] {

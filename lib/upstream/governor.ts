@@ -62,6 +62,8 @@ export class Governor {
   readonly #gcra: Gcra;
   readonly #local: LocalShare;
   #pausedUntilMs = 0;
+  /** The last of those who wait with scheduled work. */
+  #scheduled: Promise<unknown> = Promise.resolve();
   /** What the cell looked like last: which branch to try first. */
   #lastTatMs = 0;
 
@@ -78,7 +80,15 @@ export class Governor {
   }
 
   /** Waits for a permit for exactly one request, inside the deadline. Never rejects. */
-  async acquire(request: PermitRequest): Promise<PermitAnswer> {
+  acquire(request: PermitRequest): Promise<PermitAnswer> {
+    if (request.priority !== 'scheduled') return this.#acquire(request);
+    // All of an instance's scheduled work waits for the same slot. One at a time: the losers would only cost writes.
+    const turn = this.#scheduled.then(() => this.#acquire(request));
+    this.#scheduled = turn;
+    return turn;
+  }
+
+  async #acquire(request: PermitRequest): Promise<PermitAnswer> {
     const { clock } = this.#options;
     while (clock.now() <= request.deadlineMs) {
       if (!(await this.#sitOutPause(request.deadlineMs))) return { granted: false, retryAtMs: this.#pausedUntilMs };

@@ -27,7 +27,7 @@ let sessions = 0;
 beforeAll(async () => {
   bridge = await startBridge({
     clients: [READER, AUDITOR, STRANGER],
-    settings: { SYNC_DEFAULT_TTL_SECONDS: '0', REQUEST_BUDGET_MS: '2000' },
+    settings: { SYNC_DEFAULT_TTL_SECONDS: '0' },
   });
 });
 afterAll(() => bridge.close());
@@ -79,6 +79,7 @@ describe('GET /v1/sessions/{sessionId}?version=N', () => {
       freshness: 'mirror',
       context: { ...DEFAULTS, tier: 'gold', case: { id: 1 } },
       variables: expect.any(Array),
+      nextOffset: null,
       sizeBytes: Buffer.byteLength(JSON.stringify(then.context)),
       limitBytes: 95_000,
       schemaValid: true,

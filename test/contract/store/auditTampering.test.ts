@@ -55,7 +55,7 @@ describeOnDatabases('Tampering with the audit trail (SCENARIO 41)', ({ newTable 
     for (let seq = 1; seq <= ARCHIVED + IN_OUTBOX; seq += 1) {
       const { lane } = await commit(store, session, { operation: newOperation() });
       const changes = Array.from(
-        { length: LARGE_SEQS.includes(seq) ? 100 : 1 },
+        { length: LARGE_SEQS.includes(seq) ? 1_000 : 1 },
         (_, n) => ({ path: `/k${n}`, scope: 'user', before: null, after: `${session}${seq}${n}` }) as const,
       );
       const audit = lane.journal.map((entry) => auditOf(entry, { changes }));

@@ -70,6 +70,20 @@ describeOnDatabases('How sessions lie in the table', ({ newTable }) => {
       expect(writtenKinds()).toEqual(['LANE']);
     });
 
+    it('of a settle are one also when its one entry lists some dozens of changes, unless the lane carries others already', async () => {
+      const changes = [{ path: `/${incompressible(2_500)}`, scope: 'session', before: null, after: '' }] as const;
+      const settleWith = async () => {
+        const { lane } = await commit(store, sessionId);
+        const audit = lane.journal.map((entry) => auditOf(entry, { changes }));
+        table.forgetWrites();
+        await store.settle(lane, settlementOf(lane, { audit }));
+        return writtenKinds();
+      };
+
+      expect(await settleWith()).toEqual(['LANE']);
+      expect((await settleWith()).toSorted()).toEqual(['BLOB', 'LANE']);
+    });
+
     it('of a mirror whose large values have not changed are one: they stay where they lie', async () => {
       // Prepare
       const values = { a: incompressible(600_000), b: incompressible(2_000) };

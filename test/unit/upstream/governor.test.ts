@@ -36,6 +36,19 @@ function worstMinute(momentsMs: readonly number[]): number {
   return worst;
 }
 
+describe('Scheduled work of one instance', () => {
+  it('waits in one place: who would only lose the next slot does not ask for it', async () => {
+    const { clock, store, instance } = prepare();
+    const governor = instance();
+    const deadlineMs = clock.now() + 20_000;
+    const answers = Array.from({ length: 20 }, () => governor.acquire({ deadlineMs, priority: 'scheduled' }));
+    expect((await Promise.all(answers)).every(({ granted }) => granted)).toBe(true);
+    const { reserveIdle, reserveBusy, read } = store.calls;
+    // A refused pair and a look, then the slot: for each of them, not for each pair of them.
+    expect(reserveIdle + reserveBusy + read).toBeLessThanOrEqual(20 * 5);
+  });
+});
+
 describe('gcraFor', () => {
   it('gives 100 a minute a slot every 631.6 ms and a burst of 5', () => {
     const { intervalMs, toleranceMs, latenessMs } = gcraFor(100);
