@@ -114,9 +114,23 @@ export function putVariables(
       source: origin.source,
       version: origin.version,
     });
-    changes.push({ path, scope, before: visible === undefined ? null : hashOf(visible), after: hash });
+    changes.push({
+      path,
+      scope,
+      before: visible === undefined ? hashOfAll(replaced, path, origin.atMs) : hashOf(visible),
+      after: hash,
+    });
   }
   return { mirror: { version: Math.max(mirror.version, origin.version), variables: next }, changes };
+}
+
+/** The hash of the object that some leaves were together, as far as their values are at hand. */
+function hashOfAll(leaves: readonly MirrorVariable[], path: string, nowMs: number): string | null {
+  const values = leaves.flatMap(({ path: at, value, ...leaf }) =>
+    value === undefined || isExpired(leaf, nowMs) ? [] : [{ path: at, value }],
+  );
+  const object = valueAt(treeOf(values), tokensOf(path));
+  return object === undefined ? null : valueHash(object);
 }
 
 /** The leaves that lie inside each of some top-level variables, in the same scope, by the variable's id. */
@@ -156,15 +170,6 @@ export function mirrorOf<Kind extends MirrorVariable>(
   return { version, variables: new Map(Array.from(variables, (variable) => [mirrorId(variable), variable])) };
 }
 
-/** When the next variable expires (epoch milliseconds); a moment that has passed where one has expired and is still there. */
-export function nextExpiryMs(mirror: Mirror): number | undefined {
-  let next: number | undefined;
-  for (const { expiresAtMs } of mirror.variables.values()) {
-    if (expiresAtMs !== undefined && (next === undefined || expiresAtMs < next)) next = expiresAtMs;
-  }
-  return next;
-}
-
 /** JSON Pointer of an injected variable in the context. */
 export function pathOf(variable: Pick<Variable, 'key'>): string {
   return pointerOf([variable.key]);
@@ -178,13 +183,18 @@ export function topOf(path: string): string {
 
 const PRECEDENCE: Readonly<Record<Scope, number>> = { global: 0, session: 1, user: 2 };
 
+/** The more specific of two scopes, which shows. */
+export function strongerOf(a: Scope, b: Scope): Scope {
+  return PRECEDENCE[b] > PRECEDENCE[a] ? b : a;
+}
+
 /** The scope in which each top-level member is seen: `global` < `session` < `user` (SPEC 5). */
 function seenScopes(variables: Iterable<Pick<MirrorVariable, 'path' | 'scope'>>): Map<string, Scope> {
   const seen = new Map<string, Scope>();
   for (const { path, scope } of variables) {
     const top = topOf(path);
     const rival = seen.get(top);
-    if (rival === undefined || PRECEDENCE[scope] > PRECEDENCE[rival]) seen.set(top, scope);
+    seen.set(top, rival === undefined ? scope : strongerOf(rival, scope));
   }
   return seen;
 }

@@ -15,6 +15,8 @@ export interface ContextPlanInput extends ContextRules {
    * expired and has not left the bot.
    */
   readonly mirror: LoadedMirror;
+  /** What the bot has just been told to forget, as `scope:/key`. */
+  readonly forgotten?: ReadonlySet<string>;
   /** Syncs and expiries, in commit order. */
   readonly operations: readonly LoadedOperation[];
   /** The bot's context now; `undefined` where it cannot be read. */

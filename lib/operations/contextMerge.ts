@@ -12,7 +12,16 @@ import {
 import { memberPointer, outwards, tokensOf } from '../context/pointer.ts';
 import { type MergeConflict, threeWayMerge } from '../context/threeWayMerge.ts';
 import type { ContextPlanInput } from './contextInput.ts';
-import { applyPatch, isSync, type OurSide, type Own, renewedInTime, type SyncOperation, united } from './syncPatch.ts';
+import {
+  applyPatch,
+  isSync,
+  lapsedLeaves,
+  type OurSide,
+  type Own,
+  renewedInTime,
+  type SyncOperation,
+  united,
+} from './syncPatch.ts';
 
 export interface Merged {
   /** Merged, without defaults. Holds nothing internal and nothing expired. */
@@ -22,6 +31,8 @@ export interface Merged {
   readonly oursContext: JsonObject;
   readonly internal: readonly LoadedVariable[];
   readonly expired: readonly LoadedVariable[];
+  /** The bot has something that one of the operations had put there for a time that is over. */
+  readonly holdsLapsed: boolean;
   readonly conflicts: readonly MergeConflict[];
   readonly version: number;
   /** Of what the bot and the schema have put: before all of these operations, so that each of them may change it. */
@@ -46,7 +57,10 @@ export function mergeWith(input: ContextPlanInput, syncs: readonly SyncOperation
 
   const isInternal = ({ path }: LoadedVariable) => path.includes('/__') && isInternalPath(tokensOf(path));
   const oursContext = withoutInternal(now.context);
-  const theirsNow = theirs === undefined ? base : withoutExpired(withoutInternal(theirs), expired, base);
+  const lapsed = operations.filter(isSync).flatMap((sync) => lapsedLeaves(sync, schema, nowMs));
+  const shown = theirs === undefined ? base : withoutInternal(theirs);
+  const unlapsed = withoutExpired(shown, lapsed, base);
+  const theirsNow = withoutExpired(unlapsed, expired, base);
   const { merged, conflicts } = threeWayMerge(
     { base, ours: oursContext, theirs: theirsNow, said: withoutInternal(said) },
     (path) => schema.ruleOf(path).conflict,
@@ -60,6 +74,7 @@ export function mergeWith(input: ContextPlanInput, syncs: readonly SyncOperation
     ours: now.variables.filter((variable) => !isInternal(variable)),
     oursContext,
     internal: now.variables.filter(isInternal),
+    holdsLapsed: lapsed.length > 0 && !jsonEquals(shown, unlapsed),
     expired,
     conflicts,
     version,

@@ -1,16 +1,26 @@
 import { isInternalPath } from '../context/internalKeys.ts';
 import { isJsonObject, type JsonObject } from '../context/json.ts';
 import { isLeaf, leavesOf, valueAt } from '../context/leaves.ts';
-import { BOT, type LoadedVariable, mirrorOf, type Origin, reconcile, SCHEMA } from '../context/mirror.ts';
+import { leavingOf } from '../context/leaving.ts';
+import {
+  BOT,
+  type LoadedVariable,
+  mirrorId,
+  mirrorOf,
+  type Origin,
+  reconcile,
+  SCHEMA,
+  topOf,
+} from '../context/mirror.ts';
 import { outwards, tokensOf } from '../context/pointer.ts';
 import { pruneContext } from '../context/pruning.ts';
 import { jsonBytes } from '../context/size.ts';
 import type { Violation } from '../context/violation.ts';
 import type { ContextPlanInput } from './contextInput.ts';
-import { mergeWith, stripped } from './contextMerge.ts';
+import { type Merged, mergeWith, stripped } from './contextMerge.ts';
 import { type PlannedContext, planOf } from './contextReport.ts';
 import type { SyncWarning } from './ports/sessionStore.ts';
-import { hasAnythingLeft, isSync, renew, type SyncOperation } from './syncPatch.ts';
+import { hasAnythingLeft, isSync, type Own, renew, type SyncOperation } from './syncPatch.ts';
 
 /** Why one sync comes to nothing. The others go on without it. */
 export type PlanRefusal =
@@ -67,12 +77,15 @@ function evaluate(input: ContextPlanInput, syncs: readonly SyncOperation[]): Eva
 
   const violations = schema.violations(filled);
   const known = violations.length > 0 && syncs.length > 0 ? violationsWithout(input) : violations;
-  const fresh = violations.filter((violation) => !known.some((other) => isSame(violation, other)));
+  const said = saidBy(merged.own.values());
+  const isNew = (violation: Violation) =>
+    !known.some((other) => isSame(violation, other)) || (syncs.length > 0 && said(violation.pointer));
+  const fresh = violations.filter(isNew);
   if (fresh.length > 0) return refused({ code: 'validation-failed', violations: fresh });
 
   const origin: Origin = { version: merged.firstVersion, atMs: nowMs, source: BOT };
   const fromSchema: Origin = { ...origin, source: SCHEMA };
-  const options = { shownAs: stripped, hidden: merged.internal };
+  const options = { shownAs: stripped, hidden: [...merged.internal, ...alone(merged.expired, merged.ours)] };
   const fromBot = reconcile(merged.ours, merged.context, origin, options);
   const withDefaults = filled === merged.context ? fromBot : reconcile(fromBot, filled, fromSchema, options);
 
@@ -86,9 +99,8 @@ function evaluate(input: ContextPlanInput, syncs: readonly SyncOperation[]): Eva
         });
   if (pruning.kind === 'too-large') return refused({ code: 'context-too-large', bytes: pruning.bytes });
   const { context, bytes, pruned } = pruning;
-  if (pruned.length > 0 && schema.violations(context).length > violations.length) {
-    return refused({ code: 'context-too-large', bytes: jsonBytes(filled) });
-  }
+  const left = pruned.length === 0 ? violations : schema.violations(context);
+  if (left.some(isNew)) return refused({ code: 'context-too-large', bytes: jsonBytes(filled) });
 
   const apart = syncs.flatMap(({ payload }) => Object.keys(payload.expiries));
   const kept =
@@ -100,11 +112,12 @@ function evaluate(input: ContextPlanInput, syncs: readonly SyncOperation[]): Eva
     kept,
     internal.filter(({ path }) => hasPlaceIn(context, path)),
   );
-  const { renewed, warnings: ttlWarnings } = renew(all, syncs, nowMs);
-  const mirror = mirrorOf(merged.version, renewed);
+  const { renewed, warnings: ttlWarnings } = renew(all, syncs, { nowMs, lost: lostTo('theirs', merged) });
+  const staying = notLeaving(renewed, merged.expired, input);
+  const mirror = mirrorOf(merged.version, [...staying, ...renewed]);
 
   const warnings: SyncWarning[] = [
-    ...violations.map(({ pointer, message }) => ({
+    ...left.map(({ pointer, message }) => ({
       code: 'schema-violation' as const,
       pointer,
       message: `${message}; it was so before this sync`,
@@ -112,12 +125,31 @@ function evaluate(input: ContextPlanInput, syncs: readonly SyncOperation[]): Eva
     ...ttlWarnings,
     ...(bytes >= maxBytes * NEARLY_FULL ? [nearlyFull(bytes, maxBytes)] : []),
   ];
-  const decided = { context, mirror, pruned, bytes, warnings };
+  const decided = { context, mirror, pruned, bytes, warnings, staying };
   return { kind: 'plan', plan: planOf(input, syncs, merged, decided) };
 }
 
 function refused(refusal: PlanRefusal): Evaluation {
   return { kind: 'refused', refusal };
+}
+
+/** Those whose top-level member nothing visible has: what the bot has made of one is still in its scope. */
+function alone(expired: readonly LoadedVariable[], visible: readonly LoadedVariable[]): readonly LoadedVariable[] {
+  if (expired.length === 0) return expired;
+  const tops = new Set(visible.map(({ path }) => topOf(path)));
+  return expired.filter(({ path }) => !tops.has(topOf(path)));
+}
+
+/** What has expired, and neither leaves with the context nor has been forgotten: it waits in the mirror for its turn. */
+function notLeaving(
+  visible: readonly LoadedVariable[],
+  expired: readonly LoadedVariable[],
+  { nowMs, forgotten = new Set() }: ContextPlanInput,
+): readonly LoadedVariable[] {
+  if (expired.length === 0) return [];
+  const { byKey, notYet } = leavingOf(mirrorOf(0, [...expired, ...visible]), nowMs);
+  const isHere = ({ scope, path }: LoadedVariable) => !forgotten.has(mirrorId({ scope, path: topOf(path) }));
+  return [...byKey.filter(isHere), ...notYet];
 }
 
 function nearlyFull(bytes: number, maxBytes: number): SyncWarning {
@@ -129,6 +161,20 @@ function nearlyFull(bytes: number, maxBytes: number): SyncWarning {
 function violationsWithout(input: ContextPlanInput): Violation[] {
   const { schema } = input;
   return schema.violations(schema.fillDefaults(mergeWith(input, []).context));
+}
+
+/** True for places at or in what a sync has said itself: whatever is wrong there is its own doing. */
+function saidBy(own: Iterable<Own>): (pointer: string) => boolean {
+  let paths: Set<string> | undefined;
+  return (pointer) => {
+    paths ??= new Set(Array.from(own).flatMap(({ said }) => leavesOf(said).map(({ path }) => path)));
+    return [...outwards(pointer)].some((outer) => paths?.has(outer));
+  };
+}
+
+/** The places of conflicts that one side has won. */
+function lostTo(side: 'ours' | 'theirs', { conflicts }: Merged): ReadonlySet<string> {
+  return new Set(conflicts.filter(({ chosen }) => chosen === side).map(({ path }) => path));
 }
 
 function isSame(a: Violation, b: Violation): boolean {

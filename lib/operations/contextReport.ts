@@ -3,7 +3,17 @@ import { differencesOf } from '../context/diff.ts';
 import type { JsonObject } from '../context/json.ts';
 import { jsonEquals } from '../context/jsonEquals.ts';
 import { leavesOf } from '../context/leaves.ts';
-import { hashOf, type LoadedMirror, nextExpiryMs, SCHEMA } from '../context/mirror.ts';
+import { nextExpiryMs } from '../context/leaving.ts';
+import {
+  BOT,
+  hashOf,
+  type LoadedMirror,
+  type LoadedVariable,
+  mirrorId,
+  mirrorOf,
+  SCHEMA,
+  visibleVariables,
+} from '../context/mirror.ts';
 import { outwards } from '../context/pointer.ts';
 import type { Pruned } from '../context/pruning.ts';
 import type { MergeConflict } from '../context/threeWayMerge.ts';
@@ -34,19 +44,24 @@ export function planOf(
     readonly pruned: readonly Pruned[];
     readonly bytes: number;
     readonly warnings: readonly SyncWarning[];
+    /** What has expired and is still in the bot afterwards. */
+    readonly staying: readonly LoadedVariable[];
   },
 ): PlannedContext {
   const { theirs, operations } = input;
   const { context, mirror, pruned, bytes, warnings } = decided;
+  const staying = new Set(decided.staying.map(mirrorId));
+  const expired = merged.expired.filter((variable) => !staying.has(mirrorId(variable)));
   const expiry = operations.findLast(({ payload }) => payload.kind === 'expire');
-  const isWanted = syncs.length > 0 || (expiry !== undefined && merged.expired.length > 0);
+  const isWanted = syncs.length > 0 || (expiry !== undefined && expired.length > 0) || merged.holdsLapsed;
   const isThere = theirs !== undefined && jsonEquals(theirs, context);
-  const sendByMs = nextExpiryMs(mirror);
+  // Of what is sent; what waits in the mirror is not.
+  const sendByMs = nextExpiryMs(mirrorOf(0, visibleVariables(mirror, input.nowMs)), input.nowMs);
   const decision: ContextDecision =
     !isWanted || isThere ? { kind: 'leave' } : { kind: 'put', context, ...(sendByMs !== undefined && { sendByMs }) };
 
   const changes = new Map<string, AuditChange[]>();
-  for (const [operationId, each] of merged.own) changes.set(operationId, [...each.changes]);
+  for (const [operationId, each] of merged.own) changes.set(operationId, [...each.changes, ...each.overtaken]);
   const note = (operation: LoadedOperation | undefined, added: readonly AuditChange[]) => {
     if (operation === undefined || added.length === 0) return;
     const { operationId } = operation.entry;
@@ -69,7 +84,9 @@ export function planOf(
   // What a sync has written anew does not leave.
   const own = [...merged.own.values()].flatMap((each) => each.changes);
   const written = new Set(own.filter(({ after }) => after !== null).map(({ path }) => path));
-  const leaving = merged.expired.filter(({ path }) => !written.has(path));
+  // Nor does what the bot has made its own meanwhile.
+  const bots = new Set([...mirror.variables.values()].filter(({ source }) => source === BOT).map(({ path }) => path));
+  const leaving = expired.filter(({ path }) => !written.has(path) && !bots.has(path));
   const last = syncs.at(-1) ?? expiry;
   note(last, bridgeChanges(merged, context, mirror, pruned));
   note(
@@ -80,7 +97,7 @@ export function planOf(
     }),
   );
 
-  const expiredPaths = merged.expired.map(({ path }) => path);
+  const expiredPaths = expired.map(({ path }) => path);
   const reports = syncs.map((sync): [string, Omit<SyncReport, 'stateRef'>] => {
     const { operationId } = sync.entry;
     const own = merged.own.get(operationId);

@@ -42,6 +42,24 @@ export async function shownLane(
 }
 
 /**
+ * What `read` finds under a lane; `undefined` where the session was erased while it was read, so that what the lane points to
+ * is gone.
+ */
+export async function unlessErased<Found>(
+  store: SessionStore,
+  lane: Lane,
+  read: () => Promise<Found>,
+): Promise<Found | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    const now = await store.readLane(lane);
+    if (now === undefined || now.erasedVersion === lane.erasedVersion) throw error;
+    return undefined;
+  }
+}
+
+/**
  * The mirror when `version` had taken effect and nothing later had. Versions that left together share one; a refused one
  * changed nothing, so the one before it still holds. Version 0 is the empty mirror.
  */
@@ -52,9 +70,11 @@ export async function mirrorAt(
 ): Promise<PastMirror | 'unknown-version'> {
   if (version === 0) return { mirror: EMPTY_MIRROR, atMs: 0 };
   if (version > lane.confirmedVersion || lane.idleUntilMs <= clock.now()) return 'unknown-version';
-  const stored = await store.readHistory(lane, version);
-  if (stored === undefined) return 'unknown-version';
-  return { mirror: await store.loadValues(lane, stored.mirror), atMs: stored.atMs };
+  const past = await unlessErased(store, lane, async () => {
+    const stored = await store.readHistory(lane, version);
+    return stored && { mirror: await store.loadValues(lane, stored.mirror), atMs: stored.atMs };
+  });
+  return past ?? 'unknown-version';
 }
 
 /** What became different in a session from one version to another. */

@@ -12,7 +12,7 @@ import type { SessionId } from '../context/sessionId.ts';
 import { jsonBytes } from '../context/size.ts';
 import type { Violation } from '../context/violation.ts';
 import type { Clock } from '../platform/clock.ts';
-import { mirrorAt, shownLane } from './history.ts';
+import { mirrorAt, shownLane, unlessErased } from './history.ts';
 import type { AuditRecord, SessionStore } from './ports/sessionStore.ts';
 
 export interface InspectDeps {
@@ -62,11 +62,15 @@ export async function inspect(deps: InspectDeps, sessionId: SessionId): Promise<
   const nowMs = clock.now();
   const pendingOperations = lane.journal.length - lane.endedVersions.size;
   const isIdle = lane.idleUntilMs <= nowMs;
-  const [stored, recentAudit] = await Promise.all([
-    isIdle || lane.stateRef === undefined ? undefined : store.readMirror(lane, lane.stateRef),
-    store.readRecentAudit(lane, { nowMs, limit: RECENT_AUDIT }),
-  ]);
-  const mirror = await store.loadValues(lane, stored?.mirror ?? EMPTY_MIRROR);
+  const found = await unlessErased(store, lane, async () => {
+    const [stored, recentAudit] = await Promise.all([
+      isIdle || lane.stateRef === undefined ? undefined : store.readMirror(lane, lane.stateRef),
+      store.readRecentAudit(lane, { nowMs, limit: RECENT_AUDIT }),
+    ]);
+    return { mirror: await store.loadValues(lane, stored?.mirror ?? EMPTY_MIRROR), recentAudit };
+  });
+  if (found === undefined) return 'unknown';
+  const { mirror, recentAudit } = found;
   return {
     ...shown(mirror, deps.schema, nowMs),
     // What was refused has used up a number, but has changed nothing.

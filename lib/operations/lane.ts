@@ -98,6 +98,7 @@ async function pushOwn(
     readonly lease: Lease;
     readonly version: number;
     readonly permit?: PermitAnswer;
+    readonly isLeft?: boolean;
   },
 ): Promise<LaneAnswer> {
   const { operation, deadlineMs, telemetry } = command;
@@ -117,6 +118,8 @@ async function pushOwn(
       return { kind: 'settled', outcome, replayed: false, ...(context !== undefined && { context }) };
     }
   } catch (error) {
+    const now = await deps.store.readProgress({ sessionId: command.sessionId }).catch(() => undefined);
+    if (now !== undefined && version <= now.erasedVersion) return { kind: 'erased' };
     // The operation is in the journal, whatever else went wrong: the schedule will finish it.
     telemetry.log('error', 'push was cut short', {}, error);
     telemetry.count('OperationPending');
@@ -183,10 +186,14 @@ async function awaitOutcome(
       const taken = await store.takeLease({ sessionId }, lease, clock.now());
       if (taken === undefined) continue;
       telemetry.log('info', 'lease taken', { expired: lane.lease !== undefined });
-      const answer = await pushOwn(deps, command, { lane: taken, lease, version });
+      const isLeft = lane.lease !== undefined;
+      const answer = await pushOwn(deps, command, { lane: taken, lease, version, isLeft });
       return replayed && 'replayed' in answer ? { ...answer, replayed } : answer;
     }
   }
+  // Erased while we were busy: nothing of it will come.
+  const last = await store.readProgress({ sessionId });
+  if (last !== undefined && version <= last.erasedVersion) return { kind: 'erased' };
   return pending(operation, version, replayed);
 }
 

@@ -1,17 +1,22 @@
+import { isExpired } from '../context/expiry.ts';
+import { withoutInternal } from '../context/internalKeys.ts';
 import type { JsonObject, JsonValue } from '../context/json.ts';
+import { jsonEquals } from '../context/jsonEquals.ts';
 import { leavesOf } from '../context/leaves.ts';
+import { leavingOf, nextExpiryMs } from '../context/leaving.ts';
 import {
+  contextOf,
   EMPTY_MIRROR,
-  expiredVariables,
   hashOf,
   type LoadedMirror,
   type Mirror,
   type MirrorVariable,
   mirrorId,
   mirrorOf,
-  nextExpiryMs,
+  visibleVariables,
 } from '../context/mirror.ts';
-import { tokensOf } from '../context/pointer.ts';
+import { pointerOf, tokensOf } from '../context/pointer.ts';
+import { type Variable, variableId } from '../context/variables.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';
 import type { ContextRules } from './contextInput.ts';
@@ -73,6 +78,8 @@ export interface PushCommand {
   /** The operation whose client is waiting here. Absent in the schedule. */
   readonly own?: { readonly operationId: string; readonly payload: OperationPayload };
   readonly permit?: PermitAnswer;
+  /** The lease was left by somebody who has not come back: what they have sent, nobody knows. */
+  readonly isLeft?: boolean;
 }
 
 export interface PushReport {
@@ -141,6 +148,8 @@ class Push {
   #applied: Applied = this.#planned;
   #stateRef: string | undefined;
   #context: JsonObject | undefined;
+  /** What the bot has confirmed to have forgotten, as `scope:/key`. */
+  readonly #forgotten = new Set<string>();
   #retryAtMs: number | undefined;
   #isStopped: Attempt['result'] | undefined;
 
@@ -157,7 +166,8 @@ class Push {
     const operations = await this.#load();
     const others = operations.filter((operation) => !isInject(operation));
     const injects = operations.filter(isInject);
-    await (others.length === 0 ? this.#pushVariables(injects, permit) : this.#pushAll(injects, others, permit));
+    const isUsual = others.length === 0 && this.#lapsed(injects).length === 0;
+    await (isUsual ? this.#pushVariables(injects, permit) : this.#pushAll(injects, others, permit));
   }
 
   /** The usual case: nothing but injected variables, which need not know what the mirror holds. */
@@ -186,6 +196,17 @@ class Push {
       : this.#writeMirror(this.#applied.mirror, confirmed));
   }
 
+  /**
+   * Injected values whose time is over, of operations that have been tried before. Nobody may know how that ended: the bot may
+   * have them (SCENARIOS 9, 10).
+   */
+  #lapsed(injects: readonly InjectOperation[]): readonly Variable[] {
+    const nowMs = this.#deps.clock.now();
+    return injects
+      .filter((operation) => this.#isUnknown(operation))
+      .flatMap(({ payload }) => payload.variables.filter((variable) => isExpired(variable, nowMs)));
+  }
+
   /** Syncs and expiries are among them: what the bot is to have follows from what it has, and from the mirror. */
   async #pushAll(
     injects: readonly InjectOperation[],
@@ -202,12 +223,21 @@ class Push {
     const [expiry, ...redundant] = others.filter(({ payload }) => payload.kind === 'expire');
     for (const operation of redundant) this.#note(operation, { kind: 'needless' });
     const syncs = others.filter(({ payload }) => payload.kind === 'sync');
-    const leaving = expiry === undefined ? NONE_LEAVING : expiredAfter(await reading, toSend, nowMs);
+    // Only where something has expired the mirror must be known before anything is sent.
+    const lapsed = this.#lapsed(injects);
+    const hasExpired = expiry !== undefined || (this.#lane.nextExpiryMs ?? Number.POSITIVE_INFINITY) <= nowMs;
+    const current =
+      hasExpired || lapsed.length > 0 ? applyOperations(await reading, toSend, nowMs).mirror : EMPTY_MIRROR;
+    const { byContext, byKey } = leavingOf(current, nowMs);
 
-    const rewrites = syncs.length > 0 || leaving.some(({ via }) => via === 'sync');
-    const forgotten = rewrites ? NONE_LEAVING : leaving;
-    if (expiry !== undefined && leaving.length === 0) this.#note(expiry, { kind: 'needless' });
-    const unused = await this.#send(this.#withForgotten(batches, forgotten), permit, nowMs, expiry);
+    const rewrites = syncs.length > 0 || byContext.some(({ via }) => via === 'sync');
+    const rest = rewrites || expiry === undefined ? [] : byContext;
+    const forgotten = [...byKey, ...rest];
+    if (expiry !== undefined && byKey.length + byContext.length === 0) this.#note(expiry, { kind: 'needless' });
+    const undone = undoing(lapsed, current, { nowMs, sent: toSend });
+    const toForget = this.#withForgotten(batches, [...keysToForget(forgotten), ...undone.forget], undone.restore);
+    const unused = await this.#send(toForget, permit, nowMs, rewrites ? undefined : expiry);
+    if (this.#isStopped !== undefined) this.#keepLapsed(injects, this.#isStopped);
     const before = reading.then((mirror) => this.#applyVariables(mirror, toSend, nowMs, { forgotten, expiry }));
     before.catch(() => undefined);
 
@@ -243,6 +273,7 @@ class Push {
     }
     this.#planned = applyOperations(mirror, toSend, nowMs);
     this.#applied = applyOperations(mirror, this.#confirmed().filter(isInject), nowMs);
+    // With a rewritten context the planning sees to it.
     if (expiry !== undefined && this.#attempts.get(expiry.entry.operationId)?.result.kind === 'confirmed') {
       this.#applied = withoutLeft(this.#applied, forgotten, expiry);
     }
@@ -259,14 +290,31 @@ class Push {
     return batches;
   }
 
+  #isUnknown({ entry }: InjectOperation): boolean {
+    return this.#command.isLeft === true || entry.version <= this.#lane.unknownVersion;
+  }
+
+  /** What could not be sent has not been undone either: the operations stay. */
+  #keepLapsed(injects: readonly InjectOperation[], result: Attempt['result']): void {
+    for (const operation of injects) {
+      const isLapsed = this.#attempts.get(operation.entry.operationId)?.result.kind === 'expired';
+      if (isLapsed && this.#isUnknown(operation)) this.#note(operation, result);
+    }
+  }
+
   /** What the bot is to forget leaves with the first variables, if there are any and there is room; else by itself. */
-  #withForgotten(batches: readonly Batch[], leaving: readonly MirrorVariable[]): readonly Batch[] {
-    if (leaving.length === 0) return batches;
-    const expired = leaving.map(asExpired);
-    const [first, ...rest] = batches;
+  #withForgotten(
+    batches: readonly Batch[],
+    leaving: readonly ExpiredVariable[],
+    restored: readonly Variable[],
+  ): readonly Batch[] {
+    const all = restored.length === 0 ? batches : [{ operations: [], variables: restored }, ...batches];
+    if (leaving.length === 0) return all;
+    const expired = [...new Map(leaving.map((each) => [forgottenId(each), each])).values()];
+    const [first, ...rest] = all;
     if (first !== undefined && this.#fits(first.variables, expired)) return [{ ...first, expired }, ...rest];
     const alone = this.#pieces(expired).map((piece) => ({ operations: [], variables: [], expired: piece }));
-    return [...alone, ...batches];
+    return [...alone, ...all];
   }
 
   #fits(variables: Batch['variables'], expired: readonly ExpiredVariable[]): boolean {
@@ -304,9 +352,10 @@ class Push {
           // Nothing is sent; what went wrong is told below.
           if (mirror === undefined) return { kind: 'leave' };
           const earlier = plan;
-          plan = planContext({ ...rules, mirror, operations, theirs, nowMs: clock.now() });
+          plan = planContext({ ...rules, mirror, operations, theirs, nowMs: clock.now(), forgotten: this.#forgotten });
           // We have written it, and only did not hear so: what was decided then is what has happened.
-          if (earlier?.decision.kind === 'put' && plan.decision.kind === 'leave') plan = withReportsOf(plan, earlier);
+          const isWritten = earlier?.decision.kind === 'put' && jsonEquals(theirs, earlier.decision.context);
+          if (isWritten && plan.decision.kind === 'leave') plan = { ...earlier, decision: plan.decision };
           const { refusals, applied } = plan;
           const taken = operations.filter(({ entry }) => !refusals.has(entry.operationId));
           // While the upstream works. One after the other: each round writes the same item.
@@ -519,7 +568,7 @@ class Push {
       applied: this.#applied,
       mirrorVersion: this.#mirror.version,
       stateRef: this.#stateRef,
-      nextExpiryMs: isMirrorRight ? nextExpiryMs(this.#applied.mirror) : this.#lane.nextExpiryMs,
+      nextExpiryMs: isMirrorRight ? nextExpiryMs(this.#applied.mirror, nowMs) : this.#lane.nextExpiryMs,
       reports: this.#reports,
       outboxArchived,
       retryAtMs: this.#retryAtMs,
@@ -536,8 +585,16 @@ class Push {
     return {
       outcomes,
       settled: settled === 'settled',
-      ...(this.#context !== undefined && { context: this.#context }),
+      ...(this.#context !== undefined && { context: this.#shownContext(this.#context, clock.now()) }),
     };
+  }
+
+  /** It may have taken a while: what has expired on the way is not told (DESIGN I5). */
+  #shownContext(context: JsonObject, nowMs: number): JsonObject {
+    const { mirror } = this.#applied;
+    const next = nextExpiryMs(mirror, nowMs);
+    if (next === undefined || next > nowMs) return context;
+    return withoutInternal(contextOf(visibleVariables(loaded(mirror), nowMs)));
   }
 
   #reportSettled(outcomes: readonly Outcome[]): void {
@@ -558,25 +615,43 @@ function earliestExpiryMs(variables: Batch['variables']): number {
   return variables.reduce((earliest, { expiresAtMs = Infinity }) => Math.min(earliest, expiresAtMs), Infinity);
 }
 
-/** The plan with the conflicts that an earlier round of it has settled. */
-function withReportsOf(plan: ContextPlan, earlier: ContextPlan): ContextPlan {
-  const reports = Array.from(plan.reports, ([operationId, report]): [string, Omit<SyncReport, 'stateRef'>] => {
-    return [operationId, { ...report, conflicts: earlier.reports.get(operationId)?.conflicts ?? report.conflicts }];
-  });
-  return { ...plan, reports: new Map(reports) };
+/**
+ * How what may be in the bot, but should not, is set right: the bot forgets it, or gets back what the mirror has there. What is
+ * sent anyway needs nothing.
+ */
+function undoing(
+  lapsed: readonly Variable[],
+  current: Mirror,
+  { nowMs, sent }: { readonly nowMs: number; readonly sent: readonly InjectOperation[] },
+): { forget: ExpiredVariable[]; restore: Variable[] } {
+  const versions = new Set(sent.map(({ entry }) => entry.version));
+  const forget: ExpiredVariable[] = [];
+  const restore: Variable[] = [];
+  for (const { key, scope, expiresAtMs = 0 } of new Map(lapsed.map((each) => [variableId(each), each])).values()) {
+    const held = current.variables.get(mirrorId({ scope, path: pointerOf([key]) }));
+    if (held === undefined || isExpired(held, nowMs)) forget.push({ key, scope, expiresAtMs });
+    else if (held.value !== undefined && !versions.has(held.version)) {
+      const expiry = held.expiresAtMs !== undefined && { expiresAtMs: held.expiresAtMs };
+      restore.push({ key, scope, value: held.value, ...expiry });
+    }
+  }
+  return { forget, restore };
 }
 
-const NONE_LEAVING: readonly MirrorVariable[] = [];
-
-/** What has expired and is not put anew by these operations. */
-function expiredAfter(mirror: Mirror, injects: readonly InjectOperation[], nowMs: number): readonly MirrorVariable[] {
-  return expiredVariables(applyOperations(mirror, injects, nowMs).mirror, nowMs);
+/** The keys to forget: a key goes as a whole, with all that has expired in it. */
+function keysToForget(leaving: readonly MirrorVariable[]): ExpiredVariable[] {
+  const byKey = new Map<string, ExpiredVariable>();
+  for (const { path, scope, expiresAtMs = 0 } of leaving) {
+    const [key = ''] = tokensOf(path);
+    const variable = { key, scope, expiresAtMs };
+    const id = forgottenId(variable);
+    if ((byKey.get(id)?.expiresAtMs ?? 0) <= expiresAtMs) byKey.set(id, variable);
+  }
+  return [...byKey.values()];
 }
 
-/** An injected variable's path has one token, its key. */
-function asExpired({ path, scope, expiresAtMs = 0 }: MirrorVariable): ExpiredVariable {
-  const [key = ''] = tokensOf(path);
-  return { key, scope, expiresAtMs };
+function forgottenId({ key, scope }: Pick<ExpiredVariable, 'key' | 'scope'>): string {
+  return mirrorId({ scope, path: pointerOf([key]) });
 }
 
 /** Without what has left the bot. */

@@ -122,7 +122,7 @@ export function settlementOf(input: SettlementInput): Settled {
       const payload = auditOf(attempt, outcome, versionBefore, input);
       audit.push({ operationId: entry.operationId, atMs: nowMs, payload });
     }
-    if (attempt.result.kind === 'confirmed') versionBefore = entry.version;
+    if (attempt.result.kind === 'confirmed') versionBefore = Math.max(versionBefore, entry.version);
     if (outcome === undefined) deferredVersion = Math.max(deferredVersion, entry.version);
   }
 
@@ -162,6 +162,7 @@ export function settlementOf(input: SettlementInput): Settled {
       releasedKeys,
       deferrals,
       deferredVersion,
+      ...unknownOf(lane, pending),
       sessionEnded: sessionEnded || (lane.hasEnded && input.stateRef === undefined),
       isOtherwiseIdle: !hasWork,
       nextExpiryMs,
@@ -173,6 +174,16 @@ export function settlementOf(input: SettlementInput): Settled {
       ...(Number.isFinite(dueAtMs) && { dueAtMs }),
     },
   };
+}
+
+/** A later push must know which values may be in the bot although nobody has said so (SCENARIOS 10). */
+function unknownOf(lane: Lane, pending: readonly Attempt[]): { unknownVersion?: number } {
+  const unknown = pending.filter(({ result }) => result.kind === 'unavailable' && result.outcomeUnknown);
+  const unknownVersion = unknown.reduce(
+    (highest, { operation }) => Math.max(highest, operation.entry.version),
+    lane.unknownVersion,
+  );
+  return unknownVersion > lane.unknownVersion ? { unknownVersion } : {};
 }
 
 /** When something expires next; later where the upstream has just refused to have something expired taken out. */
@@ -276,7 +287,8 @@ function auditOf(
     changes,
     ...(expired.length > 0 && { expired }),
     versionBefore,
-    versionAfter: result.kind === 'confirmed' ? entry.version : versionBefore,
+    // An injection may have been confirmed before a sync that was committed earlier: the mirror's version never goes back.
+    versionAfter: result.kind === 'confirmed' ? Math.max(versionBefore, entry.version) : versionBefore,
     attempts: triesOf(attempt),
     latencyMs: input.nowMs - entry.acceptedAtMs,
     ...(code !== undefined && { code }),

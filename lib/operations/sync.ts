@@ -4,6 +4,7 @@ import type { JsonObject } from '../context/json.ts';
 import { contextOf, visibleVariables } from '../context/mirror.ts';
 import type { SessionId } from '../context/sessionId.ts';
 import type { Vault } from '../platform/vault.ts';
+import { unlessErased } from './history.ts';
 import { type LaneAnswer, type LaneRequest, runOperation } from './lane.ts';
 import type { Outcome } from './ports/sessionStore.ts';
 import type { Telemetry } from './ports/telemetry.ts';
@@ -88,8 +89,10 @@ async function contextAfter({ store, clock }: SyncDeps, sessionId: SessionId, ou
   const stateRef = outcome.kind === 'confirmed' ? outcome.sync?.stateRef : undefined;
   const lane = stateRef === undefined ? undefined : await store.readLane({ sessionId });
   if (lane === undefined || stateRef === undefined) return {};
-  const stored = await store.readMirror(lane, stateRef);
-  if (stored === undefined) return {};
-  const { variables } = await store.loadValues(lane, stored.mirror);
-  return withoutInternal(contextOf(visibleVariables({ variables }, clock.now())));
+  if (outcome.kind === 'confirmed' && outcome.version <= lane.erasedVersion) return {};
+  const mirror = await unlessErased(store, lane, async () => {
+    const stored = await store.readMirror(lane, stateRef);
+    return stored && store.loadValues(lane, stored.mirror);
+  });
+  return mirror === undefined ? {} : withoutInternal(contextOf(visibleVariables(mirror, clock.now())));
 }

@@ -2,7 +2,7 @@ import { valueHash } from '../context/canonicalJson.ts';
 import { differencesOf } from '../context/diff.ts';
 import { isExpired } from '../context/expiry.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from '../context/json.ts';
-import { isLeaf, valueAt } from '../context/leaves.ts';
+import { isLeaf, type Leaf, leavesOf, valueAt } from '../context/leaves.ts';
 import { mergePatch } from '../context/mergePatch.ts';
 import { expiredVariables, type LoadedMirror, type LoadedVariable, mirrorOf, reconcile } from '../context/mirror.ts';
 import { memberPointer, outwards, tokensOf } from '../context/pointer.ts';
@@ -18,6 +18,9 @@ export function isSync(operation: LoadedOperation): operation is SyncOperation {
   return operation.payload.kind === 'sync';
 }
 
+/** An answer can be read, and sent. */
+const WARNINGS_MAX = 100;
+
 /** What one sync says itself. */
 export interface Own {
   readonly changes: readonly AuditChange[];
@@ -25,6 +28,8 @@ export interface Own {
   readonly expired: readonly string[];
   /** What is left of its patch. */
   readonly said: JsonObject;
+  /** What it would have changed where a later operation had come before it. */
+  readonly overtaken: readonly AuditChange[];
 }
 
 /** Our side while the operations are applied: the variables, and the context that they make. Internal ones are in both. */
@@ -42,10 +47,16 @@ export function applyPatch(
   const isOvertaken = overtakenBy(variables, entry.version);
   const expiryOf = (path: string) => expiryOfLeaf(path, payload, entry.acceptedAtMs, schema);
   const expired: string[] = [];
+  const overtaken: Leaf[] = [];
   const written = new Map<string, { readonly expiresAtMs: number | undefined }>();
   const said = livePatch(payload.data, (path, value) => {
-    if (isOvertaken(path)) return false;
+    if (isOvertaken(path)) {
+      overtaken.push({ path, value });
+      return false;
+    }
     if (value === null) return true;
+    // An empty object says that there is an object; where there is one, it says nothing.
+    if (isJsonObject(value) && isJsonObject(valueAt(before, tokensOf(path)))) return true;
     const expiresAtMs = expiryOf(path);
     if (isExpired({ expiresAtMs }, nowMs)) {
       expired.push(path);
@@ -69,7 +80,16 @@ export function applyPatch(
     const hash = valueHash(value);
     changes.push({ path, scope: scopeOf(path), before: hash, after: hash });
   }
-  return { variables: next, context: after, changes, expired, said: said ?? {} };
+  const lost = overtaken.map(({ path, value }): AuditChange => {
+    return {
+      path,
+      scope: scopeOf(path),
+      before: null,
+      after: value === null ? null : valueHash(value),
+      cause: 'overtaken',
+    };
+  });
+  return { variables: next, context: after, changes, expired, said: said ?? {}, overtaken: lost };
 }
 
 /** Two patches as one, the later one winning; unlike their effect, a deletion stays in it. */
@@ -108,6 +128,23 @@ function livePatch(
     }
   }
   return members.length === 0 ? undefined : Object.fromEntries(members);
+}
+
+/**
+ * Leaves of a sync whose time was over before it could be pushed now. An earlier attempt, of which nobody knows how it ended,
+ * may have left them in the bot all the same (SCENARIOS 9, 10).
+ */
+export function lapsedLeaves(
+  { entry, payload }: SyncOperation,
+  schema: ContextSchema,
+  nowMs: number,
+): LoadedVariable[] {
+  return leavesOf(payload.data).flatMap(({ path, value }): LoadedVariable[] => {
+    const expiresAtMs = expiryOfLeaf(path, payload, entry.acceptedAtMs, schema);
+    if (value === null || expiresAtMs === undefined || expiresAtMs > nowMs) return [];
+    const { version, client: source, acceptedAtMs: updatedAtMs } = entry;
+    return [{ path, scope: 'session', via: 'sync', value, expiresAtMs, updatedAtMs, source, version }];
+  });
 }
 
 /** False for a sync that only writes values, all of which have expired on the way here (SCENARIOS 24). */
@@ -163,7 +200,7 @@ export function renewedInTime(mirror: LoadedMirror, syncs: readonly SyncOperatio
 export function renew(
   variables: readonly LoadedVariable[],
   syncs: readonly SyncOperation[],
-  nowMs: number,
+  { nowMs, lost }: { readonly nowMs: number; readonly lost: ReadonlySet<string> },
 ): { renewed: readonly LoadedVariable[]; warnings: SyncWarning[] } {
   let renewed = variables;
   const warnings: SyncWarning[] = [];
@@ -174,13 +211,16 @@ export function renew(
       const outer = [...outwards(variable.path), ''].find((path) => Object.hasOwn(payload.expiries, path));
       if (outer === undefined) return variable;
       idle.delete(outer);
-      if (variable.version > entry.version) return variable;
+      // Whoever has lost the place does not say how long the other's value lives.
+      if (variable.version > entry.version || [...outwards(variable.path)].some((path) => lost.has(path)))
+        return variable;
       const expiresAtMs = payload.expiries[outer];
       if (expiresAtMs === undefined || expiresAtMs <= nowMs || expiresAtMs === variable.expiresAtMs) return variable;
       return { ...variable, expiresAtMs, via: 'sync' };
     });
     for (const pointer of idle) {
       if ((payload.expiries[pointer] ?? 0) <= nowMs) continue;
+      if (warnings.length >= WARNINGS_MAX) break;
       warnings.push({ code: 'ttl-without-value', pointer, message: 'has a ttl, but there is no value' });
     }
   }

@@ -55,6 +55,8 @@ interface Candidate {
   readonly sessionId: SessionId;
   /** Something has expired, and no operation in the journal sees to it. */
   readonly hasExpired: boolean;
+  /** Somebody has left it with the lease. */
+  readonly isLeft: boolean;
 }
 
 class Run {
@@ -125,14 +127,15 @@ class Run {
     const hasPending = lane.journal.length > lane.endedVersions.size;
     const hasExpired = lane.nextExpiryMs !== undefined && lane.nextExpiryMs <= clock.now() && !isLeavingAlready(lane);
     if (hasPending || hasExpired) {
-      this.#queue.push({ session, sessionId: lane.sessionId, hasExpired });
+      this.#queue.push({ session, sessionId: lane.sessionId, hasExpired, isLeft: lane.lease !== undefined });
       return 'queued';
     }
     return this.#take((lease) => store.takeLease(session, lease, clock.now()));
   }
 
-  async #push({ session, sessionId, hasExpired }: Candidate): Promise<'worked' | 'skipped' | 'queued'> {
+  async #push(candidate: Candidate): Promise<'worked' | 'skipped' | 'queued'> {
     const { store, cognigy, clock } = this.#deps;
+    const { session, sessionId, hasExpired, isLeft } = candidate;
     // The permit before the lease: who waits for budget must not keep a session's clients waiting.
     const deadlineMs = this.#command.deadlineMs - TOO_LATE_MS;
     const answer = await cognigy.prepare({
@@ -144,7 +147,7 @@ class Run {
     if (!answer.granted) {
       // Nobody else in this run would get one either.
       this.#isOutOfBudget = true;
-      this.#queue.push({ session, sessionId, hasExpired });
+      this.#queue.push(candidate);
       return 'queued';
     }
     return this.#take(
@@ -152,14 +155,17 @@ class Run {
         hasExpired
           ? commitExpiry(this.#deps, sessionId, lease, this.#command.correlationId)
           : store.takeLease(session, lease, clock.now()),
-      answer,
+      { permit: answer, isLeft },
     );
   }
 
   /** Takes the lease as told, pushes and settles. */
   async #take(
     take: (lease: Lease) => Promise<Lane | undefined>,
-    permit?: Extract<PermitAnswer, { granted: true }>,
+    {
+      permit,
+      isLeft = false,
+    }: { readonly permit?: Extract<PermitAnswer, { granted: true }>; readonly isLeft?: boolean } = {},
   ): Promise<'worked' | 'skipped'> {
     const { clock, random } = this.#deps;
     const { telemetry, correlationId } = this.#command;
@@ -180,6 +186,7 @@ class Run {
       deadlineMs,
       correlationId,
       telemetry,
+      isLeft,
       ...(permit !== undefined && { permit }),
     });
     telemetry.count('LanesWorkedOff');

@@ -78,6 +78,7 @@ const laneItem = z.object({
   erasedSeq: z._default(wholeNumber, 0),
   deferrals: z._default(wholeNumber, 0),
   deferredVersion: z._default(wholeNumber, 0),
+  unknownVersion: z._default(wholeNumber, 0),
   chain: z._default(z.object({ seq: wholeNumber, hash: z.string(), keptUntilMs: wholeNumber }), {
     seq: 0,
     hash: '',

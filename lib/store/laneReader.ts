@@ -84,6 +84,7 @@ export class LaneReader {
       ...(item.dueAt !== undefined && { dueAtMs: item.dueAt }),
       deferrals: item.deferrals,
       erasedVersion: item.erasedVersion,
+      unknownVersion: item.unknownVersion,
       ...(item.nextExpiryMs !== undefined && { nextExpiryMs: item.nextExpiryMs }),
       deferredVersion: item.deferredVersion,
       hasOutbox: item.outbox.audit.length + item.outbox.answers.length > 0,

@@ -217,6 +217,7 @@ export class Lanes {
       ...(settlement.stateRef === undefined ? [] : ['stateRef = :stateRef']),
       ...(settlement.idleUntilMs === undefined ? [] : ['idleUntilMs = :idleUntilMs']),
       ...(settlement.nextExpiryMs === undefined ? [] : ['nextExpiryMs = :nextExpiryMs']),
+      ...(settlement.unknownVersion === undefined ? [] : ['unknownVersion = :unknownVersion']),
       ...(movesDue ? ['dueShard = :dueShard, dueAt = :dueAt'] : []),
     ];
     // Highest index first: some implementations remove one after the other.
@@ -265,6 +266,7 @@ export class Lanes {
         ':stateRef': settlement.stateRef,
         ':idleUntilMs': settlement.idleUntilMs,
         ':nextExpiryMs': settlement.nextExpiryMs,
+        ':unknownVersion': settlement.unknownVersion,
         ...(mustNotMiss && {
           ':seenVersion': item.version,
           ':seenRefusals': item.refusals.length,

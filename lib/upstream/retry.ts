@@ -125,7 +125,8 @@ function judge(outcome: Exclude<HttpOutcome, { kind: 'not-sent' }>, nowMs: numbe
   }
   if (status !== 408 && status < 500) return outcome;
   const retryAt = askedForMs !== undefined && { retryAtMs: nowMs + askedForMs };
-  return { kind: 'failure', reason: 'down', maybeApplied: status >= 500, status, ...retryAt };
+  // Who says 503 says that it has not even begun (RFC 9110 section 15.6.4).
+  return { kind: 'failure', reason: 'down', maybeApplied: status >= 500 && status !== 503, status, ...retryAt };
 }
 
 /** One try's way through permit and place. */

@@ -17,7 +17,7 @@ let sessions = 0;
 beforeAll(async () => {
   bridge = await startBridge({
     clients: [ERASER, WRITER, CRM],
-    settings: { SYNC_DEFAULT_TTL_SECONDS: '0', REQUEST_BUDGET_MS: '5000' },
+    settings: { SYNC_DEFAULT_TTL_SECONDS: '0' },
   });
 });
 afterAll(() => bridge.close());

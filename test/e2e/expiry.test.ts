@@ -251,7 +251,7 @@ describe('a value whose time is over', () => {
 });
 
 describe('while the tenant is down', () => {
-  withBridge({ settings: { SYNC_DEFAULT_TTL_SECONDS: '0', REQUEST_BUDGET_MS: '1500' } });
+  withBridge();
 
   it('SCENARIO 24: an expired value is invisible all the same, and leaves the bot when the tenant is back', async () => {
     await sync({ otp: '1234', stays: 1 }, { '/otp': 5 });
@@ -300,7 +300,7 @@ describe('while the tenant is down', () => {
 });
 
 describe('SESSION_TTL_SECONDS', () => {
-  withBridge({ settings: { SYNC_DEFAULT_TTL_SECONDS: '0', SESSION_TTL_SECONDS: '600' } });
+  withBridge({ settings: { SESSION_TTL_SECONDS: '600' } });
 
   it('SCENARIO 25: a session idle for so long is unknown; a sync starts it anew, from what the bot still has', async () => {
     await sync({ old: 1, profile: { tier: 'gold' } });

@@ -71,6 +71,7 @@ describe('the first request of a newcomer', () => {
           version: 1,
         },
       ],
+      nextOffset: null,
       sizeBytes: Buffer.byteLength('{"crm_tier":"gold"}'),
       limitBytes: 95_000,
       schemaValid: expect.any(Boolean),

@@ -77,6 +77,11 @@ describe('npm start', () => {
     expect(second.code).toBe(1);
     expect(second.stdout).toBe('');
     expect(second.stderr.trim().split('\n')).toEqual([expect.stringContaining(`Port ${port} is taken`)]);
+    const third = await npmStartInVain(clone.directory, { PORT: '0', EVENTS_PORT: port });
+    expect(third).toMatchObject({ code: 1, stdout: '' });
+    expect(third.stderr.trim().split('\n')).toEqual([
+      expect.stringMatching(`Port ${port} is taken.* EVENTS_PORT=${Number(port) + 1} npm start`),
+    ]);
     // The first one has not noticed.
     expect((await inject(started, 'sess_1', one('a', 1))).status).toBe(200);
 
@@ -165,7 +170,7 @@ describe('killed and started again with the same DATA_DIR', () => {
   });
 
   it('SCENARIO 15: a sync that is killed in the middle of its push arrives, and what has expired leaves, with nobody asking', async () => {
-    const env = { ...prepare(), SYNC_DEFAULT_TTL_SECONDS: '0' };
+    const env = { ...prepare(), SYNC_DEFAULT_TTL_SECONDS: '0', CONTEXT_MAX_BYTES: '50000' };
     const before = await start(env);
     const sync = (started: Started, body: Json, key: string) =>
       started.send('/v1/sessions/sess_1/sync', {
@@ -204,6 +209,9 @@ describe('killed and started again with the same DATA_DIR', () => {
     );
     expect(found.context).toEqual(bot('sess_1'));
     expect(found.context.kept).toEqual({ a: 1, b: 2 });
+    // Settings go through.
+    expect(found.limitBytes).toBe(50_000);
+    expect(found.variables.find(({ path }: Json) => path === '/kept/a')).toMatchObject({ expiresAt: null });
     const synced = (await confirmedOf(after, 'sess_1')).filter(({ operation }) => operation === 'sync');
     expect(synced.map(({ versionAfter }) => versionAfter)).toEqual([2, 1]);
     const again = await sync(after, body, 'key-2');

@@ -77,7 +77,8 @@ const minutesLeft = async (): Promise<Record<string, number | null>> =>
 
 /** What must be the same before and after something that changes nothing. */
 const everything = async () => {
-  const { version, confirmedVersion, context, variables, pendingOperations } = await inspect();
+  const { version, confirmedVersion, context, variables: timed, pendingOperations } = await inspect();
+  const variables = timed.map(({ ttlSecondsLeft: _left, ...variable }: Json) => variable);
   const bot = bridge.tenant.sessions.inspect(session);
   return { version, confirmedVersion, context, variables, pendingOperations, bot, puts: putsOf().length };
 };
@@ -665,9 +666,9 @@ describe('many at once', () => {
     expect(hashes.map(([before]: Json) => before)).toEqual([null, hashes[0][1], hashes[1][1]]);
   });
 
-  it('SCENARIO 3: sixty writers of both kinds on one session are all served, in a few requests', async () => {
+  it('SCENARIO 3: two dozen writers of both kinds on one session are all served, in a few requests', async () => {
     const replies = await Promise.all(
-      Array.from({ length: 60 }, (_, index) =>
+      Array.from({ length: 24 }, (_, index) =>
         index % 3 === 0
           ? bridge.inject(session, one(`k${index}`, index))
           : bridge.sync(session, { data: { all: { [`k${index}`]: index } } }),
@@ -685,7 +686,7 @@ describe('many at once', () => {
       expect(index % 3 === 0 ? context[`k${index}`] : context.all[`k${index}`], `${index}`).toBe(index);
     }
     expect((await inspect()).context).toEqual(context);
-    expect(bridge.syncs(session).length + bridge.requests(session).length).toBeLessThan(60);
+    expect(bridge.syncs(session).length + bridge.requests(session).length).toBeLessThan(24);
     expect((await bridge.audit(session, '?limit=500')).chain.valid).toBe(true);
   });
 
@@ -914,7 +915,7 @@ describe("a tenant's own schema", () => {
 });
 
 describe('while the tenant is down', () => {
-  withBridge({ settings: { REQUEST_BUDGET_MS: '2000' } });
+  withBridge();
   const down = (times = 0) =>
     bridge.tenant.faults.add({ match: { surface: 'sync', sessionId: session }, times, action: { status: 503 } });
 

@@ -165,7 +165,7 @@ export interface AuditChange {
   readonly before: string | null;
   readonly after: string | null;
   /** Why, where it is not what the operation asked for. */
-  readonly cause?: 'bot' | 'default' | 'pruned' | 'expired';
+  readonly cause?: 'bot' | 'default' | 'pruned' | 'expired' | 'overtaken';
   /** Only where the tenant asked for values in the audit trail (`AUDIT_VALUES`). */
   readonly value?: unknown;
 }
@@ -208,6 +208,8 @@ export interface Lane {
   readonly deferredVersion: number;
   /** When the next variable of the mirror expires, epoch milliseconds. */
   readonly nextExpiryMs?: number;
+  /** Of operations up to this version nobody may know whether the bot has got them; 0 where that is known of all. */
+  readonly unknownVersion: number;
   /** Operations up to this version, and all that came of them, have been erased; 0 where nothing has been. */
   readonly erasedVersion: number;
   /** The upstream's id, unsealed. */
@@ -262,6 +264,7 @@ export interface Settlement {
   readonly sessionEnded: boolean;
   readonly deferrals: number;
   readonly deferredVersion: number;
+  readonly unknownVersion?: number;
   /** When the schedule should look at the lane again, epoch milliseconds. Absent = when nothing is left to do. */
   readonly dueAtMs?: number;
   /** True where only an expiry to come makes the lane due: what has been committed since must not wait for that. */

@@ -21,7 +21,7 @@ import {
 } from '../../fixtures/store/session.ts';
 import type { StoredItem, TestTable } from '../../fixtures/store/testTable.ts';
 
-describeOnDatabases('Items of another version of the bridge (SCENARIO 48)', ({ newTable }) => {
+describeOnDatabases('Items of another version of the bridge ', ({ newTable }) => {
   let table: TestTable;
   let store: SessionStore;
   let sessionId: SessionId;
@@ -51,7 +51,7 @@ describeOnDatabases('Items of another version of the bridge (SCENARIO 48)', ({ n
     expect(Object.fromEntries(kinds)).toEqual({ LANE: 1, STATE: 1, AUDIT: 1, OUTCOME: 1 });
   });
 
-  describe('Lane', () => {
+  describe('SCENARIO 48: Lane', () => {
     it.each<[string, (lane: Awaited<ReturnType<typeof commit>>['lane']) => Promise<unknown>]>([
       ['a read', () => store.readLane({ sessionId })],
       ['a commit', () => commit(store, sessionId)],

@@ -164,7 +164,7 @@ describe('A repeated idempotency key (SCENARIO 12, I2)', () => {
       if (moment !== 'while it runs') await first;
       if (moment === 'when it is archived') await harness.minutes(2);
       // While it runs: not before its commit.
-      else await expect.poll(async () => (await harness.lane())?.version).toBe(1);
+      else await harness.committed(1);
       expect(await harness.instance().inject({ value: 2, idempotencyKey: 'key' })).toEqual({ kind: 'mismatch' });
       await first;
       expect(harness.atTenant()).toBe(1);

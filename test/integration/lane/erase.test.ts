@@ -205,6 +205,7 @@ describe('A session that is erased in the middle of a push', () => {
         const erasedVersion = (await harness.lane(session))?.erasedVersion ?? 0;
         frozen.goOn();
         const answer = await late;
+        expect(answer.kind).toMatch(/^(erased|settled)$/);
         await harness.minutes(2);
 
         // Either it came before, and is gone, or it came after, and all of it is there; nothing older is.
@@ -229,7 +230,7 @@ describe('A session that is erased in the middle of a push', () => {
     const first = holder.inject({ value: 1, budgetMs: 60_000 });
     await frozen.reached;
     const waiting = harness.instance().sync({ data: { b: 2 }, budgetMs: 60_000 });
-    await expect.poll(async () => (await harness.lane())?.version).toBe(2);
+    await harness.committed(2);
     await harness.instance().erase();
     expect(await waiting).toEqual({ kind: 'erased' });
     frozen.goOn();
@@ -282,6 +283,44 @@ describe('A session that is erased in the middle of a push', () => {
     }
     expectNothingOlder(inspected, erasedVersion);
     expect((await harness.audit()).chain).toEqual({ valid: true, brokenAt: null });
+  });
+});
+
+describe('Who reads a session while it is erased', () => {
+  const readers = [
+    ['an inspection', (by: Instance, session: ReturnType<typeof sessionId>) => by.inspect(session)],
+    [
+      'a repeated sync',
+      (by: Instance, session: ReturnType<typeof sessionId>) =>
+        by.sync({ session, data: { tree: { a: 1, b: LARGE } }, idempotencyKey: 'settled' }),
+    ],
+  ] as const;
+
+  it.each(readers)('meets no defect, whichever of its requests that comes before: %s', async (_, read) => {
+    const harness = await start();
+    for (const isCutShort of [false, true]) {
+      for (let skip = 0, wasReached = true; wasReached; skip += 1) {
+        expect(skip).toBeLessThan(ENDLESS);
+        const session = sessionId(`sess_${isCutShort}_${skip}`);
+        await fill(harness, harness.instance(), session);
+        if (skip % 2 === 1) await harness.minutes(2);
+        const reader = harness.instance();
+        const frozen = reader.wire.freeze(/./, skip);
+        const reading = read(reader, session);
+        wasReached = await Promise.race([frozen.reached.then(() => true), reading.then(() => false)]);
+
+        // The items go only after the lane has forgotten how to read them: somebody may read in between.
+        const eraser = harness.instance();
+        const cut = isCutShort ? eraser.wire.freeze(/^Query/) : undefined;
+        const erasing = eraser.erase(session);
+        await (cut?.reached ?? erasing);
+        frozen.goOn();
+        await expect(reading).resolves.toBeDefined();
+        cut?.goOn();
+        expect(await erasing).toBe(true);
+        await expectErased(harness, session);
+      }
+    }
   });
 });
 

@@ -174,6 +174,20 @@ describe('A value that has expired leaves the bot with the next run of the sched
     expect(await expiriesOf(harness)).toMatchObject([{ outcome: 'confirmed' }]);
   });
 
+  it('in several requests of which the first is rejected: then it has not left, and goes later', async () => {
+    const harness = await start();
+    const expiresAtMs = inMs(harness, 30_000);
+    const variables = Array.from({ length: 3_150 }, (_, index) => variable(`k${index}`, 1, expiresAtMs));
+    await harness.instance().inject({ variables });
+    harness.tenant.faults.add({ match: { surface: 'inject' }, times: 1, action: { status: 400 } });
+    await harness.minutes(1);
+    expect(Object.keys(harness.context()).length).toBeGreaterThan(0);
+    expect(await expiriesOf(harness)).toMatchObject([{ outcome: 'refused', code: 'upstream-rejected' }]);
+    await harness.minutes(16);
+    await expectAgreement(harness, {});
+    expect((await expiriesOf(harness)).map(({ outcome }) => outcome)).toEqual(['refused', 'confirmed']);
+  });
+
   it('and the schema’s default comes back where it was required', async () => {
     const properties = { name: { type: 'string', default: 'Guest' } };
     const schema = { properties: { profile: { type: 'object', required: ['name'], properties } } };

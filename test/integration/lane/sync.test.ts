@@ -133,6 +133,48 @@ describe('Writers of one session by sync', () => {
   });
 });
 
+describe('A sync that comes to nothing beside an injection that does not', () => {
+  it.each<[string, { status: number } | undefined, string]>([
+    ['is in conflict', { status: 412 }, 'conflict'],
+    ['is rejected', { status: 400 }, 'upstream-rejected'],
+    ['is not allowed', undefined, 'validation-failed'],
+  ])('leaves nothing in the mirror: it %s', async (_, action, code) => {
+    const harness = await start({ schema: { properties: { age: { minimum: 0 } } } });
+    const instance = harness.instance();
+    await instance.inject({ variables: [variable('k', 'old')] });
+    goDown(harness);
+    const patch = { data: { age: action === undefined ? -1 : 1, k: 'sync' }, idempotencyKey: 'sync' };
+    await instance.sync(patch);
+    await instance.inject({ variables: [variable('new', 1)] });
+    harness.tenant.faults.clear();
+    harness.bot({ bots: 1 });
+    if (action !== undefined) harness.tenant.faults.add({ match: AT_PUT, times: 0, action });
+    await harness.minutes(1);
+    expect(await instance.sync(patch)).toMatchObject({ replayed: true, outcome: { kind: 'refused', code } });
+    expect(harness.context()).toEqual({ k: 'old', new: 1, bots: 1 });
+    // What the bot has was looked at, but nothing of that was carried out either.
+    expect(await instance.inspect()).toMatchObject({ context: { k: 'old', new: 1 }, version: 3, pendingOperations: 0 });
+    expect((await harness.audit()).chain.valid).toBe(true);
+  });
+});
+
+describe('The budget', () => {
+  it('pays one permit for each request that a sync makes, and none for what it does not send', async () => {
+    const harness = await start();
+    const instance = harness.instance();
+    await instance.sync({ data: { k: 1 } });
+    const updatesBy = async (data: JsonObject) => {
+      const before = instance.wire.calls.length;
+      await instance.sync({ data });
+      return instance.wire.calls.slice(before).filter((name) => name === 'UpdateItemCommand').length;
+    };
+    // Commit and settle; the read's permit, and the write's, which is asked for beside the read.
+    expect(await updatesBy({ k: 2 })).toBe(4);
+    // Nothing to write: its permit is given back.
+    expect(await updatesBy({ k: 2 })).toBe(5);
+  });
+});
+
 describe('SCENARIO 5: the bot has changed its context meanwhile', () => {
   it('what only the bot has changed is kept; what both have is reported with base, ours and theirs', async () => {
     const harness = await start();
@@ -297,6 +339,23 @@ describe('SCENARIO 10: an outcome that is not known', () => {
       expect(outcomesOf(await harness.audit())).toEqual(outcomes);
     },
   );
+
+  it('reports what it has really done, although the last look finds nothing left to do', async () => {
+    const harness = await start({ contextMaxBytes: 1_000, schema: { properties: { cheap: { 'x-priority': 0 } } } });
+    const instance = harness.instance();
+    await instance.sync({ data: { tier: 'gold', cheap: 'x'.repeat(500) } });
+    harness.bot({ tier: 'bronze' });
+    harness.tenant.faults.add({ match: AT_PUT, times: 1, action: { reset: 'after' } });
+    const report = reportOf(await instance.sync({ data: { tier: 'silver', dear: 'y'.repeat(600) } }));
+    expect(harness.requests().slice(-4)).toEqual(['GET sync', 'PUT sync', 'PUT sync', 'GET sync']);
+    expect(report.conflicts).toEqual([
+      { path: '/tier', base: 'gold', ours: 'silver', theirs: 'bronze', chosen: 'ours' },
+    ]);
+    expect(report.pruned.map(({ path }) => path)).toEqual(['/cheap']);
+    const changes = (await changesBy(harness)).at(-1) ?? [];
+    expect(changes.map(({ path, cause }) => [path, cause])).toContainEqual(['/cheap', 'pruned']);
+    await expectAgreement(harness, { tier: 'silver', dear: 'y'.repeat(600) });
+  });
 
   it('answers within its time when the upstream does not answer at all, and is finished by the schedule', async () => {
     const harness = await start();

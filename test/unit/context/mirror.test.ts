@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { valueHash } from '../../../lib/context/canonicalJson.ts';
 import type { JsonObject, JsonValue } from '../../../lib/context/json.ts';
 import { leavesOf } from '../../../lib/context/leaves.ts';
+import { nextExpiryMs } from '../../../lib/context/leaving.ts';
 import {
   contextOf,
   EMPTY_MIRROR,
@@ -12,7 +13,6 @@ import {
   type Mirror,
   mirrorId,
   mirrorOf,
-  nextExpiryMs,
   putVariables,
   reconcile,
   topOf,
@@ -179,7 +179,7 @@ describe('Expiry in the mirror', () => {
     fc.assert(
       fc.property(variables, (all) => {
         const { mirror } = putVariables(EMPTY_MIRROR, all, origin);
-        const nextMs = nextExpiryMs(mirror) ?? Number.POSITIVE_INFINITY;
+        const nextMs = nextExpiryMs(mirror, 0) ?? Number.POSITIVE_INFINITY;
         expect(expiredVariables(mirror, nextMs - 1)).toEqual([]);
         expect(expiredVariables(mirror, nextMs).length > 0).toBe(nextMs < Number.POSITIVE_INFINITY);
       }),
@@ -188,8 +188,8 @@ describe('Expiry in the mirror', () => {
 
   it('is next at a moment that has passed, where one has expired and has not left the bot', () => {
     const mirror = mirrorOf(1, [known('/a', 1, { expiresAtMs: NOW + 5 }), known('/b', 1, { expiresAtMs: NOW - 5 })]);
-    expect(nextExpiryMs(mirror)).toBe(NOW - 5);
-    expect(nextExpiryMs(mirrorOf(1, [known('/c', 1)]))).toBeUndefined();
+    expect(nextExpiryMs(mirror, NOW)).toBe(NOW - 5);
+    expect(nextExpiryMs(mirrorOf(1, [known('/c', 1)]), NOW)).toBeUndefined();
   });
 });
 
@@ -325,6 +325,25 @@ describe('reconcile', () => {
     const before = [known('/k', { a: 1, __own: 2 })];
     const shownAs = (value: JsonValue) => (JSON.stringify(value) === '{"a":1,"__own":2}' ? { a: 1 } : value);
     expect(reconcile(before, { k: { a: 1 } }, by, { shownAs })).toEqual(before);
+  });
+
+  it('what is named apart becomes a variable of its own, with all that is known about it; what is not there changes nothing', () => {
+    const before = [known('/k', { a: 1, b: { c: 2 } }, { expiresAtMs: NOW + 9 }), known('/whole', { a: 1 })];
+    const shown = contextOf(before);
+    const next = reconcile(before, shown, by, { apart: ['/k/b/c', '/whole/nothing', '/nowhere/at/all', ''] });
+    expect(next).toEqual([
+      known('/k/a', 1, { via: 'sync', expiresAtMs: NOW + 9 }),
+      known('/k/b/c', 2, { via: 'sync', expiresAtMs: NOW + 9 }),
+      known('/whole', { a: 1 }),
+    ]);
+    expect(contextOf(next)).toEqual(shown);
+  });
+
+  it('a new value has the scope of what is hidden under the same top-level name, lest that hide it', () => {
+    const hidden = [known('/k/__own', 1, { scope: 'user' })];
+    expect(reconcile([], { k: { a: 1 } }, by, { hidden })).toEqual([
+      { path: '/k/a', scope: 'user', value: 1, ...fresh },
+    ]);
   });
 
   it('an object that has lost its last member stays as an empty one', () => {

@@ -4,6 +4,7 @@ import { valueHash } from '../../../lib/context/canonicalJson.ts';
 import { isInternalName, withoutInternal } from '../../../lib/context/internalKeys.ts';
 import type { JsonObject } from '../../../lib/context/json.ts';
 import { leavesOf, valueAt } from '../../../lib/context/leaves.ts';
+import { leavingOf } from '../../../lib/context/leaving.ts';
 import { mergePatch } from '../../../lib/context/mergePatch.ts';
 import { contextOf, type Mirror, putVariables, visibleVariables } from '../../../lib/context/mirror.ts';
 import { tokensOf } from '../../../lib/context/pointer.ts';
@@ -151,6 +152,7 @@ describe('Deletions', () => {
     const plan = planFor({ base, theirs: { a: { b: 9, c: 2 } }, operations: [sync(2, { a: { b: null } })] });
     expect(sentBy(plan)).toEqual({ a: { c: 2 } });
     expect(reportOf(plan, 2).conflicts).toEqual([{ path: '/a/b', base: 1, theirs: 9, chosen: 'ours' }]);
+    expect(changesOf(plan, 2)).toEqual([gone('/a/b', 1)]);
   });
 
   it('of what the bot has deleted too are none', () => {
@@ -164,6 +166,22 @@ describe('Deletions', () => {
     expect(sentBy(plan)).toEqual({ a: { b: 1, c: 2 } });
     expect(reportOf(plan, 2).conflicts).toEqual([{ path: '/bots', theirs: 5, chosen: 'ours' }]);
     expect(changesOf(plan, 2)).toEqual([gone('/bots', 5)]);
+  });
+
+  it('of what only the bot has are the last sync’s that says so, leaf by leaf', () => {
+    const operations = [sync(2, { bots: { a: 1 } }), sync(3, { bots: null })];
+    const plan = planFor({ theirs: { bots: { b: 5, c: { d: 6 } } }, operations });
+    expect(sentBy(plan)).toEqual({});
+    expect(changesOf(plan, 2).map(({ path }) => path)).toEqual(['/bots/a']);
+    expect(changesOf(plan, 3)).toEqual([gone('/bots/a', 1), gone('/bots/b', 5), gone('/bots/c/d', 6)]);
+  });
+
+  it('of what only the bot has are not done where the schema prefers the bot', () => {
+    const schema = { properties: { bots: { 'x-conflict': 'theirs' } } };
+    const plan = planFor({ theirs: { bots: 5 }, operations: [sync(2, { bots: null })], schema });
+    expect(plan.decision).toEqual({ kind: 'leave' });
+    expect(reportOf(plan, 2).conflicts).toEqual([{ path: '/bots', theirs: 5, chosen: 'theirs' }]);
+    expect(changesOf(plan, 2).filter(({ after }) => after === null)).toEqual([]);
   });
 });
 
@@ -204,11 +222,30 @@ describe('Expired values (I5)', () => {
     expect(sentBy(plan)).toEqual({ k: { c: 2 }, empty: {} });
   });
 
-  it('above a live value of a weaker scope make way for it', () => {
-    const base = mirror(leaf('/k', 'user’s', { scope: 'user', ...past }), leaf('/k', 'session’s'));
-    const plan = planFor({ base, theirs: { k: 'user’s' }, operations: [expire(2)] });
-    expect(sentBy(plan)).toEqual({ k: 'session’s' });
-    expect([...plan.applied.mirror.variables.keys()]).toEqual(['session:/k']);
+  it('leave an object that the bot itself has emptied as it is', () => {
+    const base = mirror(leaf('/m/a', 3, past));
+    const plan = planFor({ base, theirs: { m: {} }, operations: [expire(2)] });
+    expect(plan.decision).toEqual({ kind: 'leave' });
+    expect(plan.context).toEqual({ m: {} });
+  });
+
+  const above = mirror(leaf('/k', 'user’s', { scope: 'user', ...past }), leaf('/k', 'session’s'));
+
+  it('above a live value of a weaker scope do not leave by a rewritten context: that would put it into their scope', () => {
+    const plan = planFor({ base: above, theirs: { k: 'user’s' }, operations: [expire(2)] });
+    expect(plan.decision).toEqual({ kind: 'leave' });
+    expect(changesOf(plan, 2)).toEqual([]);
+    // It waits in the mirror for its turn, and is not shown.
+    expect(plan.applied.mirror.variables.has('user:/k')).toBe(true);
+    expect(shownBy(plan.applied.mirror)).toEqual({ k: 'session’s' });
+  });
+
+  it('above a live value of a weaker scope have left when the bot has been told to forget them', () => {
+    const theirs = { k: 'session’s' };
+    const plan = planFor({ base: above, theirs, operations: [sync(2, { new: 1 }), expire(3)], forgotten: ['user:/k'] });
+    expect(sentBy(plan)).toEqual({ k: 'session’s', new: 1 });
+    expect([...plan.applied.mirror.variables.keys()]).toEqual(['session:/k', 'session:/new']);
+    expect(changesOf(plan, 3)).toMatchObject([{ path: '/k', scope: 'user', cause: 'expired' }]);
   });
 
   it.each([
@@ -242,9 +279,23 @@ describe('Expired values (I5)', () => {
     expect(changesOf(plan, 2).map(({ path }) => path)).toEqual(['/other']);
   });
 
-  it('nothing having expired, an expiry leaves the bot alone, whatever else is different', () => {
-    const plan = planFor({ base: mirror(leaf('/k', 1)), theirs: { k: 2 }, operations: [expire(2)] });
+  it.each([
+    ['an expiry with nothing to take out', [expire(2)]],
+    ['a sync that is refused', [sync(2, { tier: 1 })]],
+    ['nothing at all', []],
+  ])('%s leaves the bot alone, whatever could be different', (_, operations) => {
+    const schema = { properties: { tier: { type: 'string' }, filled: { default: 1 } } };
+    const theirs = { k: 2, __own: 1 };
+    const plan = planFor({ base: mirror(leaf('/k', 1)), theirs, operations, schema });
     expect(plan.decision).toEqual({ kind: 'leave' });
+  });
+
+  it('are not taken out for a sync that is refused', () => {
+    const schema = { properties: { tier: { type: 'string' } } };
+    const base = mirror(leaf('/k', 'old', past));
+    const plan = planFor({ base, theirs: { k: 'old' }, operations: [sync(2, { tier: 1 })], schema });
+    expect(plan.decision).toEqual({ kind: 'leave' });
+    expect(plan.refusals.get('op2')).toMatchObject({ code: 'validation-failed' });
   });
 });
 
@@ -288,6 +339,14 @@ describe('Internal members (`__…`)', () => {
     const plan = planFor({ base: injected, theirs: { k: { a: 2 } }, operations: [sync(2, { other: 1 })] });
     expect(sentBy(plan)).toEqual({ k: { a: 2 }, other: 1 });
     expect(contextOf(variablesOf(plan))).toEqual({ k: { a: 2, __own: { id: 7 } }, other: 1 });
+  });
+
+  it('of an injected object stay inside what has not changed of it, and are there once', () => {
+    const injected = mirror(leaf('/k', { a: 1, b: { c: 1, __in: 2 }, __own: 3 }, { via: 'inject' }));
+    const plan = planFor({ base: injected, theirs: { k: { a: 2, b: { c: 1 } } }, operations: [sync(2, { other: 1 })] });
+    expect(contextOf(variablesOf(plan))).toEqual({ k: { a: 2, b: { c: 1, __in: 2 }, __own: 3 }, other: 1 });
+    expect(at(plan, '/k/b')).toMatchObject({ value: { c: 1, __in: 2 } });
+    expect(at(plan, '/k/b/__in')).toBeUndefined();
   });
 
   it('are written with their ttl, and that is no ttl without a value', () => {
@@ -383,6 +442,16 @@ describe('The schema', () => {
     expect(reportOf(plan, 2).warnings).toEqual([
       { code: 'schema-violation', pointer: '/age', message: expect.stringContaining('before this sync') },
     ]);
+  });
+
+  it.each<[string, JsonObject, string]>([
+    ['at another place by the same rule', { size: 'XXXXL' }, '/size'],
+    ['at the same place by another rule', { age: 'old' }, '/age'],
+  ])('knows a new violation from an old one: %s', (_, data, pointer) => {
+    const theirs = { ...defaults, age: -5, long: 'XXXXL' };
+    const also = { ...schema, properties: { ...schema.properties, long: { type: 'string', maxLength: 3 } } };
+    const plan = planFor({ theirs, operations: [sync(2, data)], schema: also });
+    expect(plan.refusals.get('op2')).toMatchObject({ violations: [{ pointer }] });
   });
 
   it('lets a sync mend what was wrong, and break nothing else instead', () => {
@@ -569,6 +638,14 @@ describe('How long what a sync writes lives', () => {
     );
   });
 
+  it('a renewal that is over itself by now renews nothing, and warns nobody', () => {
+    const base = mirror(leaf('/k', 1, { expiresAtMs: NOW + 5 }));
+    const late = { acceptedAtMs: NOW - 60_000, expiries: { '/k': NOW - 1, '/nothing': NOW } };
+    const plan = planFor({ base, theirs: { k: 1 }, operations: [sync(2, {}, late)] });
+    expect(expiryAt(plan, '/k')).toBe(NOW + 5);
+    expect(reportOf(plan, 2).warnings).toEqual([]);
+  });
+
   it('of two syncs in one push each ttl is heeded, and the later one counts', () => {
     const operations = [
       sync(2, {}, { expiries: { '/bots': NOW + 60, '/k': NOW + 60 } }),
@@ -648,7 +725,12 @@ describe('What a later operation has put already', () => {
     const plan = planFor({ base: mirror(), mirror: known, theirs, operations: [sync(2, { ...data, beside: 1 })] });
     expect(sentBy(plan)).toEqual({ ...theirs, beside: 1 });
     expect(at(plan, path)).toEqual(later);
-    expect(changesOf(plan, 2).map((change) => change.path)).toEqual(['/beside']);
+    // SCENARIO 2: what the loser said is in the audit, by its hash.
+    const [own, ...lost] = changesOf(plan, 2);
+    expect(own?.path).toBe('/beside');
+    const [said] = leavesOf(data);
+    const after = said?.value === null ? null : valueHash(said?.value ?? '');
+    expect(lost).toEqual([{ path: said?.path, scope: 'session', before: null, after, cause: 'overtaken' }]);
   });
 
   it('is not what the bot or the schema has put: a later sync of the same push may still change that', () => {
@@ -766,7 +848,8 @@ describe('Any plan', () => {
         const plan = planFor(situation);
         const { mirror: planned } = plan.applied;
         expect(shownBy(planned)).toEqual(plan.context);
-        expect(visibleVariables(planned, NOW)).toHaveLength(planned.variables.size);
+        // What has expired and is still in there waits until it can leave by its key alone.
+        expect(leavingOf(planned, NOW).byContext).toEqual([]);
         expect(withoutInternal(plan.context)).toEqual(plan.context);
         const isRefused = situation.operations.every(
           ({ entry, payload }) => payload.kind === 'expire' || plan.refusals.has(entry.operationId),
@@ -879,5 +962,92 @@ describe('Any plan', () => {
         }
       }),
     );
+  });
+});
+
+describe('What an attempt of unknown outcome may have left in the bot (SCENARIOS 9, 10)', () => {
+  const expiries = { '/otp': NOW - 1 };
+  const late = (data: JsonObject) => sync(2, data, { expiries, acceptedAtMs: NOW - 5_000 });
+
+  it('is not the bot’s: what has expired meanwhile is taken out again', () => {
+    const plan = planFor({ theirs: { otp: '1234', tier: 'gold' }, operations: [late({ otp: '1234', tier: 'gold' })] });
+    expect(sentBy(plan)).toEqual({ tier: 'gold' });
+    expect(plan.context).toEqual({ tier: 'gold' });
+  });
+
+  it('is taken out also where nothing is left of the sync, which is refused all the same', () => {
+    const plan = planFor({ theirs: { otp: '1234', bots: 1 }, operations: [late({ otp: '1234' })] });
+    expect(plan.refusals.get('op2')).toEqual({ code: 'expired-before-push' });
+    expect(sentBy(plan)).toEqual({ bots: 1 });
+  });
+
+  it('costs nothing where it never arrived, and does not touch what the mirror has there', () => {
+    expect(planFor({ theirs: { bots: 1 }, operations: [late({ otp: '1234' })] }).decision).toEqual({ kind: 'leave' });
+    const base = mirror(leaf('/otp', '1234'));
+    expect(planFor({ base, theirs: { otp: '1234' }, operations: [late({ otp: '1234' })] }).decision).toEqual({
+      kind: 'leave',
+    });
+  });
+});
+
+describe('What has expired beside a value of another scope', () => {
+  const expired = { expiresAtMs: NOW - 1, via: 'inject' } as const;
+
+  it('stays in the mirror until the bot has forgotten it by its key: a rewritten context would not take it out', () => {
+    const base = mirror(leaf('/b', 'old', expired), leaf('/b', 'shown', { scope: 'user', via: 'inject' }));
+    const operations = [sync(2, { other: 1 })];
+    const plan = planFor({ base, theirs: { b: 'shown' }, operations });
+    expect(sentBy(plan)).toEqual({ b: 'shown', other: 1 });
+    expect(plan.applied.mirror.variables.get('session:/b')).toMatchObject({ value: 'old' });
+    expect(reportOf(plan, 2).expired).toEqual([]);
+
+    const told = planFor({ base, theirs: { b: 'shown' }, operations, forgotten: ['session:/b'] });
+    expect(told.applied.mirror.variables.has('session:/b')).toBe(false);
+    expect(reportOf(told, 2).expired).toEqual(['/b']);
+  });
+});
+
+describe('Whose fault it is', () => {
+  const schema = {
+    properties: {
+      age: { type: 'integer' },
+      x: { type: 'string', 'x-priority': 0 },
+      hi: { type: 'string', 'x-priority': 1 },
+    },
+    dependentRequired: { lo: ['hi'] },
+  };
+
+  it('a sync that writes one wrong value over another is refused', () => {
+    const plan = planFor({ theirs: { age: 'old' }, operations: [sync(2, { age: 'even older' })], schema });
+    expect(plan.refusals.get('op2')).toMatchObject({ code: 'validation-failed', violations: [{ pointer: '/age' }] });
+    expect(planFor({ theirs: { age: 'old' }, operations: [sync(3, { other: 1 })], schema }).refusals.size).toBe(0);
+  });
+
+  it('pruning never leads to what the schema forbids, whatever was wrong before', () => {
+    const plan = planFor({
+      theirs: { lo: 'l'.repeat(300), hi: 'h'.repeat(300), x: ['wrong'] },
+      operations: [sync(2, { n: 'n'.repeat(600) })],
+      schema: { ...schema, properties: { ...schema.properties, lo: { 'x-pinned': true } } },
+      maxBytes: 1_000,
+    });
+    expect(plan.refusals.get('op2')).toMatchObject({ code: 'context-too-large' });
+  });
+
+  it('an empty object says nothing where there is an object, and gives it no expiry', () => {
+    const base = mirror(leaf('/profile', { n: 1 }, { via: 'inject' }));
+    const operations = [sync(2, { profile: {} }, { defaultExpiresAtMs: NOW + 5_000 })];
+    const plan = planFor({ base, theirs: { profile: { n: 1 } }, operations });
+    expect(at(plan, '/profile')).not.toHaveProperty('expiresAtMs');
+  });
+
+  it('the ttl of a write that has lost does not time the value that has won', () => {
+    const plan = planFor({
+      base: mirror(leaf('/tier', 'silver')),
+      theirs: { tier: 'platinum' },
+      operations: [sync(2, { tier: 'gold' }, { expiries: { '/tier': NOW + 3_000 } })],
+      schema: { properties: { tier: { 'x-conflict': 'theirs' } } },
+    });
+    expect(at(plan, '/tier')).toMatchObject({ value: 'platinum', source: 'bot' });
+    expect(at(plan, '/tier')).not.toHaveProperty('expiresAtMs');
   });
 });

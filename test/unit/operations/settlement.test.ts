@@ -62,6 +62,7 @@ function laneWith(operations: readonly LoadedOperation[], more: Partial<Lane> = 
     hasEnded: false,
     deferrals: 0,
     deferredVersion: 0,
+    unknownVersion: 0,
     erasedVersion: 0,
     sessionId,
     hasOutbox: false,
@@ -323,6 +324,16 @@ describe('settlementOf', () => {
       );
       expect(settlement.answers.map(({ outcomeId }) => outcomeId)).toEqual(['op1', 'key']);
     });
+
+    it('that say no are kept under their key, with the paths in dispute; the key is not given free', () => {
+      const result: WriteResult = { kind: 'refused', code: 'conflict', attempts: 4, paths: ['/k1'] };
+      const own = { operation: operation(1, { idempotencyHash: 'key' }), result };
+      const { settlement } = settle([own], {}, { ownOperationId: 'op1' });
+      expect(settlement.releasedKeys).toEqual([]);
+      expect(settlement.answers).toEqual([
+        { outcomeId: 'key', fingerprint: 'f1', outcome: expect.objectContaining({ code: 'conflict', paths: ['/k1'] }) },
+      ]);
+    });
   });
 
   describe('the next look of the schedule', () => {
@@ -360,6 +371,8 @@ describe('settlementOf', () => {
       expect(settle([{ operation: operation(1), result: confirmed }]).settlement.dueAtMs).toBe(NOW + 60_000);
       expect(settle([]).settlement).not.toHaveProperty('dueAtMs');
       expect(settle([], { hasOutbox: true }, { outboxArchived: false }).settlement.dueAtMs).toBe(NOW + 60_000);
+      expect(settle([], { hasOutbox: true }).settlement).not.toHaveProperty('dueAtMs');
+      expect(settle([], {}, { outboxArchived: false }).settlement).not.toHaveProperty('dueAtMs');
       expect(settle([], { hasRefusals: true }).settlement.dueAtMs).toBe(NOW + 60_000);
     });
   });
@@ -370,6 +383,13 @@ describe('settlementOf', () => {
       expect(again.settlement.audit).toEqual([]);
       const tried = settle([{ operation: operation(1), result: unavailable(3) }], { deferredVersion: 1 });
       expect(tried.settlement.audit[0]?.payload).toMatchObject({ outcome: 'pending', code: 'down', attempts: 3 });
+    });
+
+    it('says of what was refused what was to change, and of nothing that it had expired', () => {
+      const { settlement } = settle([{ operation: operation(1), result: refused('upstream-rejected') }]);
+      const [entry] = settlement.audit;
+      expect(entry?.payload.changes).toEqual([{ path: '/k1', scope: 'session', before: null, after: valueHash(1) }]);
+      expect(entry?.payload).not.toHaveProperty('expired');
     });
 
     it('SCENARIO 2: names the hash of what a later operation has overwritten', () => {
@@ -400,11 +420,41 @@ describe('settlementOf', () => {
       ]);
     });
 
+    it('counts no version backwards, where an injection was confirmed before a sync that had been committed earlier', () => {
+      const attempts = [
+        { operation: syncOperation(8, { a: 1 }), result: confirmed },
+        { operation: operation(11), result: confirmed },
+      ];
+      const { settlement } = settle(attempts, {}, { mirrorVersion: 10 });
+      const versions = settlement.audit.map(({ payload }) => [payload.versionBefore, payload.versionAfter]);
+      expect(versions).toEqual([
+        [10, 10],
+        [10, 11],
+      ]);
+    });
+
     it('holds values only where the tenant wants them', () => {
       const attempts = [{ operation: operation(1), result: confirmed }];
       expect(JSON.stringify(settle(attempts).settlement.audit)).not.toContain('"value"');
       const { settlement } = settle(attempts, {}, { isMasked: () => false });
       expect(settlement.audit[0]?.payload.changes[0]).toMatchObject({ path: '/k1', value: 1 });
+    });
+
+    it('holds each variable’s own value, also of one key in two scopes', () => {
+      const variables = [
+        { key: 'a', value: 1, scope: 'session' },
+        { key: 'k', value: 2, scope: 'session' },
+        { key: 'k', value: 3, scope: 'user' },
+      ] as const;
+      const payload = { kind: 'inject', variables } as const;
+      const attempts = [{ operation: { ...operation(1), payload }, result: confirmed }];
+      const { settlement } = settle(attempts, {}, { isMasked: () => false });
+      const held = settlement.audit[0]?.payload.changes.map(({ path, scope, value }) => [path, scope, value]);
+      expect(held).toEqual([
+        ['/a', 'session', 1],
+        ['/k', 'session', 2],
+        ['/k', 'user', 3],
+      ]);
     });
 
     it('names what had expired before it could leave', () => {
@@ -416,7 +466,11 @@ describe('settlementOf', () => {
         },
       );
       expect(outcomes.get('op1')).toMatchObject({ code: 'expired-before-push' });
-      expect(settlement.audit[0]?.payload).toMatchObject({ changes: [], expired: [{ path: '/k1', scope: 'session' }] });
+      expect(settlement.audit[0]?.payload).toMatchObject({
+        changes: [],
+        expired: [{ path: '/k1', scope: 'session' }],
+        attempts: 0,
+      });
     });
   });
 });

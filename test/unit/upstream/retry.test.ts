@@ -57,7 +57,8 @@ describe('sendWithRetry', () => {
   it.each([
     ['408', () => json(408, {}), false],
     ['500', () => json(500, {}), true],
-    ['503', () => json(503, {}), true],
+    ['502', () => json(502, {}), true],
+    ['503', () => json(503, {}), false],
     ['a refused connection', fail('ECONNREFUSED'), false],
     ['a reset', fail('ECONNRESET'), true],
     ['a timeout', hang, true],
@@ -86,7 +87,8 @@ describe('sendWithRetry', () => {
   });
 
   it.each([
-    ['503', () => json(503, {}), { reason: 'down', maybeApplied: true, status: 503 }],
+    ['502', () => json(502, {}), { reason: 'down', maybeApplied: true, status: 502 }],
+    ['503', () => json(503, {}), { reason: 'down', maybeApplied: false, status: 503 }],
     ['refused connections', fail('ECONNREFUSED'), { reason: 'down', maybeApplied: false }],
     ['timeouts', hang, { reason: 'timeout', maybeApplied: true }],
   ])('gives up after three tries with %s', async (_what, reply, expected) => {

@@ -315,7 +315,8 @@ describe('SCENARIO 21: 409', () => {
 
 describe('Unavailable', () => {
   it.each([
-    ['5xx', () => json(503, {}), { reason: 'down', outcomeUnknown: true, upstreamStatus: 503 }],
+    ['503', () => json(503, {}), { reason: 'down', outcomeUnknown: false, upstreamStatus: 503 }],
+    ['SCENARIO 10: another 5xx', () => json(502, {}), { reason: 'down', outcomeUnknown: true, upstreamStatus: 502 }],
     ['a refused connection', fail('ECONNREFUSED'), { reason: 'down', outcomeUnknown: false }],
     ['SCENARIO 10: a reset', fail('ECONNRESET'), { reason: 'down', outcomeUnknown: true }],
     ['SCENARIO 10: no answer', hang, { reason: 'timeout', outcomeUnknown: true }],
