@@ -54,7 +54,7 @@ ${standaloneCode.default(ajv, validate)}
 export const tenantSchema = contextSchemaOf(validate, JSON.parse(${JSON.stringify(JSON.stringify(schema))}));`;
   } catch (error) {
     const problem = error instanceof Error ? error.message : String(error);
-    throw new SchemaFileError(`The context schema ${file} cannot be used: ${problem}.`);
+    throw new SchemaFileError(`CONTEXT_SCHEMA_FILE: the context schema ${file} cannot be used: ${problem}.`);
   }
 }
 

@@ -25,8 +25,28 @@ export function compileSchema(schema: JsonObject) {
     throw new Error(`${error?.instancePath} ${error?.message}`.trim());
   }
   // What the rules cannot go by is to stop the build as well. They come first: they can say where a reference leads nowhere.
-  schemaRulesOf(schema);
-  return { ajv, validate: ajv.compile(schema) };
+  const rules = schemaRulesOf(schema);
+  const validate = ajv.compile(schema);
+  const wrong = validate(rules.fillDefaults({})) ? undefined : validate.errors?.find(isAboutDefault);
+  if (wrong !== undefined) {
+    const what = wrong.instancePath === '' ? 'A context is an object' : `The default of ${wrong.instancePath}`;
+    throw new Error(`${what}, but the schema says: ${wrong.message}`);
+  }
+  return { ajv, validate };
+}
+
+/** What else may be missing from a context of nothing but defaults, clients and the bot put there. */
+const NOT_ABOUT_ONE_VALUE =
+  /^(?:required|dependent|min(?:Properties|Items|Contains)|contains|anyOf|oneOf|allOf|not|if|propertyNames|unevaluated)/;
+
+function isAboutDefault({
+  instancePath,
+  keyword,
+}: {
+  readonly instancePath: string;
+  readonly keyword: string;
+}): boolean {
+  return instancePath === '' ? keyword === 'type' : !NOT_ABOUT_ONE_VALUE.test(keyword);
 }
 
 function isDraft07(named: JsonObject[string] | undefined): boolean {

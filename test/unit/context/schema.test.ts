@@ -186,7 +186,7 @@ describe('The schema in a bundle', () => {
     await expect(build).rejects.toThrow(SchemaFileError);
     const message = await build.catch((error: Error) => error.message);
     const [before, after] = String(message).split(' cannot be used: ');
-    expect(before).toBe(`The context schema ${schemaFile}`);
+    expect(before).toBe(`CONTEXT_SCHEMA_FILE: the context schema ${schemaFile}`);
     expect(after).toEqual(problem);
   });
 
@@ -202,7 +202,25 @@ describe('The schema in a bundle', () => {
     await expect(ended).rejects.toMatchObject({
       code: 1,
       stdout: '',
-      stderr: `The context schema ${file} cannot be used: /x-priority must be a whole number from 0 to 9.\n`,
+      stderr: `CONTEXT_SCHEMA_FILE: the context schema ${file} cannot be used: /x-priority must be a whole number from 0 to 9.\n`,
     });
+  });
+});
+
+describe('A schema that contradicts itself', () => {
+  it.each([
+    [{ properties: { a: { type: 'string', default: 5 } } }, 'The default of /a'],
+    [
+      { properties: { o: { required: ['n'], properties: { n: { minimum: 1, default: 0 } } } }, required: ['o'] },
+      '/o/n',
+    ],
+    [{ type: 'array' }, 'A context is an object'],
+  ])('%j is refused when it is compiled', (schema, message) => {
+    expect(() => compileSchema(schema)).toThrow(message);
+  });
+
+  it('is not one that wants more than its defaults', () => {
+    const schema = { required: ['id'], minProperties: 3, properties: { a: { default: 1 }, id: { type: 'string' } } };
+    expect(() => compileSchema(schema)).not.toThrow();
   });
 });
