@@ -550,12 +550,33 @@ class Push {
     });
   }
 
+  /**
+   * An answer that makes no sense ends an operation as failed, and may have been the answer to a change that was made all the
+   * same. What was to live for a time only is remembered as over: the schedule takes it out, should it be there.
+   */
+  async #rememberSuspects(attempts: readonly Attempt[]): Promise<void> {
+    const nowMs = this.#deps.clock.now();
+    const failed = attempts
+      .filter(
+        ({ result }) => result.kind === 'refused' && result.code === 'upstream-bad-response' && result.attempts > 0,
+      )
+      .map(({ operation }) => operation);
+    const suspects = failed.flatMap((operation) => temporaryOf(operation, this.#planned.mirror, nowMs));
+    const { mirror } = this.#applied;
+    const unknown = suspects.filter((variable) => !mirror.variables.has(mirrorId(variable)));
+    if (unknown.length === 0) return;
+    const remembered = mirrorOf(mirror.version, [...mirror.variables.values(), ...unknown]);
+    this.#applied = { ...this.#applied, mirror: remembered };
+    this.#stateRef = await this.#writeMirror(remembered, this.#confirmed());
+  }
+
   /** Records what became of every operation, in one conditional write. */
   async settle(): Promise<PushReport> {
     const { store, clock, random, sessionTtlMs, auditValues, context: rules } = this.#deps;
     const outboxArchived = await (this.#archived ?? this.#archive());
-    const nowMs = clock.now();
     const attempts = this.#inOrder();
+    await this.#rememberSuspects(attempts);
+    const nowMs = clock.now();
     // Where nothing had to leave, the mirror knows better than the lane when something has to: or the schedule would come for ever.
     const isMirrorRight = this.#stateRef !== undefined || attempts.some(({ result }) => result.kind === 'needless');
     const { settlement, outcomes } = settlementOf({
@@ -636,6 +657,23 @@ function undoing(
     }
   }
   return { forget, restore };
+}
+
+/** What an operation would have put for a time only, as over by now. */
+function temporaryOf({ entry, payload }: LoadedOperation, planned: Mirror, nowMs: number): MirrorVariable[] {
+  const over = ({ expiresAtMs = nowMs }: { readonly expiresAtMs?: number }) => Math.min(expiresAtMs, nowMs);
+  if (payload.kind === 'inject') {
+    const { version, client: source } = entry;
+    return payload.variables
+      .filter(({ expiresAtMs }) => expiresAtMs !== undefined)
+      .map(({ key, scope, value, ...rest }): MirrorVariable => {
+        const path = pointerOf([key]);
+        return { path, scope, via: 'inject', value, expiresAtMs: over(rest), updatedAtMs: nowMs, source, version };
+      });
+  }
+  return [...planned.variables.values()]
+    .filter((variable) => variable.version === entry.version && variable.expiresAtMs !== undefined)
+    .map((variable) => ({ ...variable, expiresAtMs: over(variable) }));
 }
 
 /** The keys to forget: a key goes as a whole, with all that has expired in it. */

@@ -547,3 +547,27 @@ describe('The schedule beside clients', () => {
     expect(removed.map(({ path }) => path).sort()).toEqual(['/gone', '/tree/gone']);
   });
 });
+
+describe('SCENARIO 22: an answer that makes no sense, to a change that was made', () => {
+  it.each(['inject', 'sync'] as const)(
+    '%s: fails, and what was to live for a time only leaves the bot',
+    async (surface) => {
+      const harness = await start();
+      harness.tenant.faults.add({ match: { surface, method: 'PUT' }, times: 1, action: { malformed: 'truncated' } });
+      const instance = harness.instance();
+      const answer =
+        surface === 'inject'
+          ? await instance.inject({ variables: [variable('otp', '1234', harness.clock.now() + 30_000)] })
+          : await instance.sync({ data: { otp: '1234' }, ttl: { '/otp': 30 } });
+      expect(answer).toMatchObject({ outcome: { kind: 'refused', code: 'upstream-bad-response' } });
+      expect(harness.atTenant('otp')).toBe('1234');
+      expect(await instance.inspect()).toBe('unknown');
+
+      await harness.minutes(2);
+
+      expect(harness.atTenant('otp')).toBeUndefined();
+      const lane = await harness.lane();
+      expect(lane?.nextExpiryMs).toBeUndefined();
+    },
+  );
+});
