@@ -571,3 +571,55 @@ describe('SCENARIO 22: an answer that makes no sense, to a change that was made'
     },
   );
 });
+
+describe('Values of one key in two scopes', () => {
+  const inScope = (
+    value: string,
+    scope: 'session' | 'user',
+    forMs: number | undefined,
+    harness: { clock: { now(): number } },
+  ) => variable('b', value, forMs === undefined ? undefined : harness.clock.now() + forMs, scope);
+
+  it('the hidden one that has expired leaves the bot too, also when a sync comes between', async () => {
+    const harness = await start();
+    const instance = harness.instance();
+    await instance.inject({ variables: [inScope('old', 'session', 5_000, harness)] });
+    await instance.inject({ variables: [inScope('shown', 'user', 60_000, harness)] });
+    harness.clock.advance(6_000);
+    await instance.sync({ data: { other: 1 } });
+    expect(harness.atTenant('b')).toBe('shown');
+    await harness.minutes(3);
+    expect(harness.atTenant('b')).toBeUndefined();
+    expect((await harness.lane())?.nextExpiryMs).toBeUndefined();
+  });
+
+  it('the one that hid another leaves by its key, so that a later inject of the other shows', async () => {
+    const harness = await start();
+    const instance = harness.instance();
+    await instance.inject({ variables: [inScope('S', 'session', undefined, harness)] });
+    await instance.inject({ variables: [inScope('U', 'user', 2_000, harness)] });
+    await instance.sync({ data: { z: 1 }, ttl: { '/z': 2 } });
+    await harness.minutes(2);
+    expect(harness.atTenant('b')).toBe('S');
+    await instance.inject({ variables: [inScope('S2', 'session', undefined, harness)] });
+    expect(harness.atTenant('b')).toBe('S2');
+    expect(await instance.inspect()).toMatchObject({ context: { b: 'S2' } });
+  });
+});
+
+describe('SCENARIO 10: an injected value whose push nobody heard of', () => {
+  it.each([
+    ['leaves the bot when its time is over', undefined],
+    ['gives way to what was there before', 'before'],
+  ])('%s', async (_, before) => {
+    const harness = await start();
+    const instance = harness.instance();
+    if (before !== undefined) await instance.inject({ value: before });
+    harness.tenant.faults.add({ match: { surface: 'inject', method: 'PUT' }, times: 3, action: { reset: 'after' } });
+    const short = { variables: [variable('k', 'short', harness.clock.now() + 30_000)] };
+    expect(await instance.inject(short)).toMatchObject({ kind: 'pending' });
+    expect(harness.atTenant()).toBe('short');
+    await harness.minutes(3);
+    expect(harness.atTenant()).toBe(before);
+  });
+});
