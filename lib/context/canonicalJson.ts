@@ -14,11 +14,5 @@ export function canonicalJson(value: JsonValue): string {
 
 /** SHA-256 of the canonical text, in hexadecimal (SPEC 6: value hashes of the audit trail). */
 export function valueHash(value: JsonValue): string {
-  return describeValue(value).hash;
-}
-
-/** Hash of a value, and the UTF-8 bytes of its JSON: the canonical text is as long as any other without white space. */
-export function describeValue(value: JsonValue): { readonly hash: string; readonly bytes: number } {
-  const text = Buffer.from(canonicalJson(value), 'utf8');
-  return { hash: createHash('sha256').update(text).digest('hex'), bytes: text.byteLength };
+  return createHash('sha256').update(canonicalJson(value), 'utf8').digest('hex');
 }

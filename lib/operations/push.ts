@@ -391,7 +391,9 @@ class Push {
     }
     for (const operation of operations) {
       const refusal = refusals.get(operation.entry.operationId);
-      this.#note(operation, refusal === undefined ? result : { kind: 'unfit', refusal, ...sentOf(result) });
+      // What an earlier attempt may have left in the bot has not been taken out: the operation stays until it has.
+      const isUndone = result.kind === 'unavailable' && refusal?.code === 'expired-before-push';
+      this.#note(operation, refusal === undefined || isUndone ? result : { kind: 'unfit', refusal, ...sentOf(result) });
     }
     if (result.kind !== 'confirmed' || plan === undefined || taken.length === 0) return undefined;
     this.#applied = { mirror: plan.applied.mirror, changes };

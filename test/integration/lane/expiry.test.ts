@@ -623,3 +623,24 @@ describe('SCENARIO 10: an injected value whose push nobody heard of', () => {
     expect(harness.atTenant()).toBe(before);
   });
 });
+
+describe('SCENARIO 10: a sync whose push nobody heard of', () => {
+  it('stays until what it has left in the bot is out again, however often that fails', async () => {
+    const harness = await start();
+    const onPut = { surface: 'sync', method: 'PUT' } as const;
+    harness.tenant.faults.add({ match: onPut, times: 3, action: { reset: 'after' } });
+    const instance = harness.instance();
+    expect(await instance.sync({ data: { otp: '1234' }, ttl: { '/otp': 30 } })).toMatchObject({ kind: 'pending' });
+    expect(harness.atTenant('otp')).toBe('1234');
+    harness.tenant.faults.add({ match: onPut, times: 3, action: { status: 503 } });
+    await harness.minutes(1);
+    expect(harness.atTenant('otp')).toBe('1234');
+    expect((await harness.lane())?.journal).toHaveLength(1);
+
+    await harness.minutes(3);
+
+    expect(harness.atTenant('otp')).toBeUndefined();
+    expect((await harness.lane())?.journal).toEqual([]);
+    expect(outcomesOf(await harness.audit()).at(-1)).toBe('refused');
+  });
+});
