@@ -16,7 +16,20 @@ export const NO_BODY: JsonBody = { value: undefined, violations: [] };
  */
 export function readJsonBody(event: HttpEvent, headers: ReadonlyMap<string, string>): JsonBody {
   requireJson(headers.get('content-type'));
-  const text = bodyText(event);
+  return jsonBodyOf(bodyText(event));
+}
+
+/**
+ * The body's bytes as they arrived, for whoever verifies a signature before anything is parsed.
+ * @throws {Problem} 413
+ */
+export function readRawBody({ body, isBase64Encoded }: HttpEvent): Uint8Array {
+  const bytes = Buffer.from(typeof body === 'string' ? body : '', isBase64Encoded === true ? 'base64' : 'utf8');
+  if (bytes.byteLength > MAX_BODY_BYTES) throw tooLarge();
+  return bytes;
+}
+
+function jsonBodyOf(text: string): JsonBody {
   const parsed = parseStrictJson(text, { maxDepth: MAX_VALUE_NESTING + ENVELOPE_NESTING });
   switch (parsed.kind) {
     case 'parsed':

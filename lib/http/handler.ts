@@ -8,18 +8,51 @@ import type { ClientGrant } from '../platform/secrets.ts';
 import { SecretError } from '../platform/secrets.ts';
 import type { InvocationTelemetry, TelemetryFactory } from '../platform/telemetry.ts';
 import { authenticate, requireGrant } from './admission.ts';
-import { NO_BODY, readJsonBody } from './body.ts';
-import type { Answer, BridgeRequest, HttpEvent, HttpResult } from './messages.ts';
+import { NO_BODY, readJsonBody, readRawBody } from './body.ts';
+import type {
+  Answer,
+  AnyRequest,
+  BridgeRequest,
+  ClientRequest,
+  HttpEvent,
+  HttpResult,
+  SignedRequest,
+} from './messages.ts';
 import { Problem } from './problem.ts';
 
 /** One route of a function. Whatever is not named here is not reachable. */
-export interface Route {
+export type Route = SessionRoute | ServiceRoute | SignedRoute;
+
+/** A client's business with one session. */
+export interface SessionRoute {
+  readonly subject?: 'session';
+  /** The path's parameter that is the session's id; `sessionId` unless told otherwise. */
+  readonly parameter?: string;
   /** The grant a client needs. */
   readonly operation: string;
   readonly body: 'json' | 'none';
   readonly handle: (request: BridgeRequest) => Promise<Answer>;
   /** Told about a request that a known client was refused (403, 413, 422), before it is answered. */
   readonly onRefused?: (refusal: Refusal) => Promise<void>;
+}
+
+/** A client's question about the bridge itself. */
+export interface ServiceRoute {
+  readonly subject: 'service';
+  /** The grant a client needs. */
+  readonly operation: string;
+  readonly handle: (request: ClientRequest) => Promise<Answer>;
+}
+
+/** Something sent by who is no client, but signs it. */
+export interface SignedRoute {
+  readonly subject: 'signed';
+  /**
+   * Verifies the signature, on the raw bytes, before anything is parsed.
+   * @throws {Problem} `unauthenticated`
+   */
+  readonly admit: (request: SignedRequest) => Promise<void>;
+  readonly handle: (request: SignedRequest) => Promise<Answer>;
 }
 
 export interface Refusal {
@@ -47,7 +80,8 @@ interface Invocation {
   readonly telemetry: InvocationTelemetry;
   readonly startedAtMs: number;
   routeKey: string;
-  admitted?: { readonly sessionId: SessionId; readonly client: ClientGrant; readonly route: Route };
+  /** Tells the route of a refusal; there is one as soon as the client is known. */
+  onRefused?: (problem: Problem) => Promise<void>;
 }
 
 /** Left of the Lambda's own time, for settling, logging and answering. */
@@ -62,8 +96,8 @@ const CORRELATION_ID = /^[A-Za-z0-9._:@~-]{1,128}$/;
 
 /**
  * The chain that all HTTP functions share. Outermost first: observe (correlation id, log, metrics), answer failures as
- * problem+json, then check the session id, the client and its grant, and parse the body — in this order, so that nothing is
- * done for a request that is not let in.
+ * problem+json, then check the session id, the client and its grant (or the signature), and parse the body — in this order, so
+ * that nothing is done for a request that is not let in.
  */
 export function createHttpHandler(options: HttpHandlerOptions) {
   const invocations = new WeakMap<object, Invocation>();
@@ -97,14 +131,12 @@ export function createHttpHandler(options: HttpHandlerOptions) {
       onError: async (request) => {
         const invocation = of(request.context);
         const problem = toProblem(request.error);
-        const { correlationId, telemetry, admitted } = invocation;
+        const { correlationId, telemetry, onRefused } = invocation;
         if (problem.status >= 500) telemetry.log('error', 'request failed', { code: problem.code }, request.error);
         const isRefusal = [403, 413, 422].includes(problem.status) && problem.options.isAudited !== true;
-        if (admitted !== undefined && isRefusal) {
-          const { sessionId, client, route } = admitted;
-          const told = route.onRefused?.({ sessionId, client, correlationId, problem, telemetry }) ?? Promise.resolve();
+        if (onRefused !== undefined && isRefusal) {
           try {
-            await within(REFUSAL_BUDGET_MS, told, options.clock);
+            await within(REFUSAL_BUDGET_MS, onRefused(problem), options.clock);
           } catch (error) {
             // The client's answer does not depend on it.
             telemetry.count('RefusalNotAudited');
@@ -131,21 +163,11 @@ export function createHttpHandler(options: HttpHandlerOptions) {
       if (route === undefined) throw new Problem('not-found');
       invocation.routeKey = routeKey;
 
-      const sessionId = parseSessionId(stringsOf(event.pathParameters).get('sessionId') ?? '', options.sessionIdPrefix);
-      if (sessionId === undefined) throw new Problem('invalid-session-id');
-      const headers = headersOf(event);
-      const client = authenticate(headers, await options.clients());
-      invocation.admitted = { sessionId, client, route };
-      requireGrant(client, route.operation);
-      const body = route.body === 'json' ? readJsonBody(event, headers) : NO_BODY;
       const remainingMs = context.getRemainingTimeInMillis?.() ?? options.requestBudgetMs + LAMBDA_MARGIN_MS;
-      const answer = await route.handle({
-        sessionId,
-        client,
+      const answer = await answerOf(route, event, options, invocation, {
         correlationId,
-        headers,
+        headers: headersOf(event),
         telemetry,
-        body,
         query: Object.fromEntries(stringsOf(event.queryStringParameters)),
         deadlineMs: startedAtMs + Math.min(options.requestBudgetMs, Math.max(0, remainingMs - LAMBDA_MARGIN_MS)),
       });
@@ -160,6 +182,37 @@ export function createHttpHandler(options: HttpHandlerOptions) {
         ...(answer.body !== undefined && { body: JSON.stringify(answer.body) }),
       };
     });
+}
+
+/** Lets the request in, as its route says, and has it answered. */
+async function answerOf(
+  route: Route,
+  event: HttpEvent,
+  options: HttpHandlerOptions,
+  invocation: Invocation,
+  request: AnyRequest,
+): Promise<Answer> {
+  const { headers, correlationId } = request;
+  const path = Object.fromEntries(stringsOf(event.pathParameters));
+  if (route.subject === 'signed') {
+    const signed = { ...request, path, rawBody: readRawBody(event), body: () => readJsonBody(event, headers) };
+    await route.admit(signed);
+    return route.handle(signed);
+  }
+  if (route.subject === 'service') {
+    const client = authenticate(headers, await options.clients());
+    requireGrant(client, route.operation);
+    return route.handle({ ...request, client });
+  }
+  // The id first, before any other work.
+  const sessionId = parseSessionId(path[route.parameter ?? 'sessionId'] ?? '', options.sessionIdPrefix);
+  if (sessionId === undefined) throw new Problem('invalid-session-id');
+  const client = authenticate(headers, await options.clients());
+  const { telemetry } = invocation;
+  invocation.onRefused = async (problem) => route.onRefused?.({ sessionId, client, correlationId, problem, telemetry });
+  requireGrant(client, route.operation);
+  const body = route.body === 'json' ? readJsonBody(event, headers) : NO_BODY;
+  return route.handle({ ...request, sessionId, client, body });
 }
 
 /** Answers hold a customer's data: nobody on the way keeps or sniffs them. */

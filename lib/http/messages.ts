@@ -28,19 +28,40 @@ export interface JsonBody {
   readonly violations: readonly Violation[];
 }
 
-/** A request that has been let in: its session id is checked, its client known, its body parsed. */
-export interface BridgeRequest {
-  readonly sessionId: SessionId;
-  readonly client: ClientGrant;
+/** What every request brings along, whoever sends it. */
+export interface AnyRequest {
   readonly correlationId: string;
   /** Epoch milliseconds by which there must be an answer. */
   readonly deadlineMs: number;
   /** Lower-case names. */
   readonly headers: ReadonlyMap<string, string>;
   readonly query: Readonly<Record<string, string | undefined>>;
+  readonly telemetry: Telemetry;
+}
+
+/** A request of a client that is known and has the route's grant. */
+export interface ClientRequest extends AnyRequest {
+  readonly client: ClientGrant;
+}
+
+/** A client's request about one session: its id is checked, its body parsed. */
+export interface BridgeRequest extends ClientRequest {
+  readonly sessionId: SessionId;
   /** To be read with `parseBody`. */
   readonly body: JsonBody;
-  readonly telemetry: Telemetry;
+}
+
+/** A request of somebody who is no client, but signs what he sends. */
+export interface SignedRequest extends AnyRequest {
+  /** The body's bytes as they arrived: what the signature is about. */
+  readonly rawBody: Uint8Array;
+  /** Path parameters, decoded once. */
+  readonly path: Readonly<Record<string, string | undefined>>;
+  /**
+   * The body, to be read with `parseBody`. Not before the signature has been verified.
+   * @throws {Problem} 415 or 400.
+   */
+  readonly body: () => JsonBody;
 }
 
 /** What a route answers. */

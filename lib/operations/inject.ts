@@ -41,7 +41,7 @@ export type InjectAnswer =
  */
 export async function inject(deps: InjectDeps, command: InjectCommand): Promise<InjectAnswer> {
   const { cognigy, clock } = deps;
-  const bytes = cognigy.injectBytes(command.variables);
+  const bytes = cognigy.injectBytes({ variables: command.variables });
   const maxBytes = cognigy.capabilities.injectMaxBytes;
   if (bytes > maxBytes) return { kind: 'too-large', bytes, maxBytes };
 

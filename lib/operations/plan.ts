@@ -1,8 +1,14 @@
 import { isExpired } from '../context/expiry.ts';
 import { type Mirror, putVariables } from '../context/mirror.ts';
 import { type Variable, variableId } from '../context/variables.ts';
-import type { ExpiredVariable } from './ports/cognigy.ts';
-import type { AuditChange, InjectPayload, JournalEntry, OperationPayload } from './ports/sessionStore.ts';
+import type { ExpiredVariable, InjectRequest } from './ports/cognigy.ts';
+import type {
+  AuditChange,
+  InjectPayload,
+  JournalEntry,
+  OperationPayload,
+  WebhookPayload,
+} from './ports/sessionStore.ts';
 
 /** A journaled operation with its payload at hand. */
 export interface LoadedOperation<Payload extends OperationPayload = OperationPayload> {
@@ -10,10 +16,11 @@ export interface LoadedOperation<Payload extends OperationPayload = OperationPay
   readonly payload: Payload;
 }
 
-export type InjectOperation = LoadedOperation<InjectPayload>;
+/** An operation that puts variables, each as a whole. */
+export type InjectOperation = LoadedOperation<InjectPayload | WebhookPayload>;
 
 export function isInject(operation: LoadedOperation): operation is InjectOperation {
-  return operation.payload.kind === 'inject';
+  return operation.payload.kind === 'inject' || operation.payload.kind === 'webhook';
 }
 
 /** Operations of one session that leave as one upstream request. */
@@ -23,6 +30,21 @@ export interface Batch {
   readonly variables: readonly Variable[];
   /** What the bot is to forget with the same request. */
   readonly expired?: readonly ExpiredVariable[];
+}
+
+/**
+ * The surface by which a batch leaves. What derives from messages alone has its own; as soon as there is anything else in it, all
+ * of it leaves by the one that can say everything: changes that wait for one session leave as one request (SPEC 3 "Rate").
+ */
+export function surfaceOf({ operations, expired }: Pick<Batch, 'operations' | 'expired'>): 'inject' | 'webhook' {
+  const isMessages = operations.length > 0 && operations.every(({ payload }) => payload.kind === 'webhook');
+  return isMessages && expired === undefined ? 'webhook' : 'inject';
+}
+
+/** A batch as the upstream is asked to take it. */
+export function requestOf(batch: Batch): Omit<InjectRequest, 'sessionId'> {
+  const { variables, expired } = batch;
+  return { variables, surface: surfaceOf(batch), ...(expired !== undefined && { expired }) };
 }
 
 export interface Plan {
@@ -38,7 +60,7 @@ export interface Plan {
 export function planPush(
   operations: readonly InjectOperation[],
   nowMs: number,
-  limits: { readonly maxBytes: number; readonly bytesOf: (variables: readonly Variable[]) => number },
+  limits: { readonly maxBytes: number; readonly bytesOf: (batch: Batch) => number },
 ): Plan {
   const batches: Batch[] = [];
   const expired: InjectOperation[] = [];
@@ -54,7 +76,8 @@ export function planPush(
     }
     const own = new Map(live.map((variable) => [variableId(variable), variable]));
     const united = new Map([...(open?.variables ?? []), ...own]);
-    if (open !== undefined && limits.bytesOf([...united.values()]) <= limits.maxBytes) {
+    const together = { operations: [...(open?.operations ?? []), operation], variables: [...united.values()] };
+    if (open !== undefined && limits.bytesOf(together) <= limits.maxBytes) {
       open.operations.push(operation);
       open.variables = united;
     } else {

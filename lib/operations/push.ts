@@ -30,6 +30,7 @@ import {
   isInject,
   type LoadedOperation,
   planPush,
+  requestOf,
   splitBatch,
 } from './plan.ts';
 import type {
@@ -284,7 +285,7 @@ class Push {
     const { cognigy } = this.#deps;
     const { batches, expired } = planPush(injects, nowMs, {
       maxBytes: cognigy.capabilities.injectMaxBytes,
-      bytesOf: (variables) => cognigy.injectBytes(variables),
+      bytesOf: (batch) => cognigy.injectBytes(requestOf(batch)),
     });
     for (const operation of expired) this.#note(operation, { kind: 'expired' });
     return batches;
@@ -312,19 +313,20 @@ class Push {
     if (leaving.length === 0) return all;
     const expired = [...new Map(leaving.map((each) => [forgottenId(each), each])).values()];
     const [first, ...rest] = all;
-    if (first !== undefined && this.#fits(first.variables, expired)) return [{ ...first, expired }, ...rest];
-    const alone = this.#pieces(expired).map((piece) => ({ operations: [], variables: [], expired: piece }));
+    const withAll = first && { ...first, expired };
+    if (withAll !== undefined && this.#fits(withAll)) return [withAll, ...rest];
+    const alone = this.#pieces(expired).map(forgetting);
     return [...alone, ...all];
   }
 
-  #fits(variables: Batch['variables'], expired: readonly ExpiredVariable[]): boolean {
+  #fits(batch: Batch): boolean {
     const { cognigy } = this.#deps;
-    return cognigy.injectBytes(variables, expired) <= cognigy.capabilities.injectMaxBytes;
+    return cognigy.injectBytes(requestOf(batch)) <= cognigy.capabilities.injectMaxBytes;
   }
 
   /** As many requests as it takes: to forget a variable may take more bytes than to be told of it. */
   #pieces(expired: readonly ExpiredVariable[]): (readonly ExpiredVariable[])[] {
-    if (expired.length === 1 || this.#fits([], expired)) return [expired];
+    if (expired.length === 1 || this.#fits(forgetting(expired))) return [expired];
     const half = Math.ceil(expired.length / 2);
     return [...this.#pieces(expired.slice(0, half)), ...this.#pieces(expired.slice(half))];
   }
@@ -481,7 +483,7 @@ class Push {
       if (expired !== undefined && expiry !== undefined) concerned.push(expiry);
       const sentAtMs = clock.now();
       const result = await cognigy.inject(
-        { sessionId: this.#lane.sessionId, variables, ...(expired !== undefined && { expired }) },
+        { sessionId: this.#lane.sessionId, ...requestOf(batch) },
         {
           deadlineMs,
           correlationId,
@@ -631,6 +633,11 @@ class Push {
     const durationMs = this.#deps.clock.now() - this.#startedAtMs;
     telemetry.log('info', 'lane pushed', { confirmed, refused, pending, durationMs });
   }
+}
+
+/** A batch of nothing but what the bot is to forget. */
+function forgetting(expired: readonly ExpiredVariable[]): Batch {
+  return { operations: [], variables: [], expired };
 }
 
 /** What has expired must not leave (DESIGN I5), however long the way to the upstream has taken. */

@@ -12,7 +12,7 @@ const wholeNumber = z.int();
 const journalItem = z.object({
   operationId: z.string(),
   auditId: z.string(),
-  kind: z.enum(['inject', 'sync', 'expire']),
+  kind: z.enum(['inject', 'webhook', 'sync', 'dialog-state', 'expire']),
   acceptedAtMs: wholeNumber,
   client: z.string(),
   correlationId: z.string(),
@@ -84,6 +84,11 @@ const laneItem = z.object({
     hash: '',
     keptUntilMs: 0,
   }),
+  /** Whose session it is: the keyed hash of the user's id, and the id, sealed. Gone after an erasure. */
+  userKey: z.exactOptional(z.string()),
+  sealedUserId: z.exactOptional(binary),
+  /** What is known of the dialog, sealed with the session's content. */
+  dialog: z.exactOptional(binary),
   /** Gone after an erasure, until something is written again. */
   sealedId: z.optional(binary),
   salt: binary,

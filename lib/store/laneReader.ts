@@ -87,12 +87,18 @@ export class LaneReader {
       unknownVersion: item.unknownVersion,
       ...(item.nextExpiryMs !== undefined && { nextExpiryMs: item.nextExpiryMs }),
       deferredVersion: item.deferredVersion,
+      ...(item.userKey !== undefined && { userKey: item.userKey }),
+      ...(item.dialog !== undefined && { dialog: this.#openDialog(item.pk, item.dialog, item.salt) }),
       hasOutbox: item.outbox.audit.length + item.outbox.answers.length > 0,
       hasRefusals: item.refusals.length > 0,
       generations: Object.keys(raw).flatMap((name) => (/^idem\d+$/.test(name) ? [Number(name.slice(4))] : [])),
       ...(item.lease !== undefined && { lease: item.lease }),
       ...(item.stateRef !== undefined && { stateRef: item.stateRef }),
     };
+  }
+
+  #openDialog(pk: string, sealed: Uint8Array, salt: Uint8Array): NonNullable<Lane['dialog']> {
+    return JSON.parse(Buffer.from(this.#vault.open(pk, sealed, this.#vault.contentKey(salt))).toString('utf8'));
   }
 
   /** After an erasure only who asks knows the id. */

@@ -99,7 +99,7 @@ export class Lanes {
     readonly lease: Lease;
     readonly dueAtMs: number;
   }): Promise<CommitResult> {
-    const { operation } = command;
+    const { userId, ...operation } = command.operation;
     const pk = sessionPk(this.#vault, command.session);
     const nowMs = operation.acceptedAtMs;
     const payload = await this.#payloads.store(pk, encode(operation.payload), {
@@ -115,6 +115,7 @@ export class Lanes {
         'salt = if_not_exists(salt, :salt), version = if_not_exists(version, :zero) + :one,',
         'journal = list_append(if_not_exists(journal, :none), :entries), lease = if_not_exists(lease, :lease),',
         'dueShard = :dueShard, dueAt = :dueAt, #ttl = :ttl',
+        userId === undefined ? '' : ', userKey = :userKey, sealedUserId = :sealedUserId',
         'ADD openIds :openIds',
         key === undefined ? '' : `, ${idempotencyAttribute(generation)} :keys`,
       ].join(' '),
@@ -140,6 +141,10 @@ export class Lanes {
         ':openId': Buffer.from(operation.operationId),
         ':openIds': new Set([Buffer.from(operation.operationId)]),
         ':journalMax': JOURNAL_MAX,
+        ...(userId !== undefined && {
+          ':userKey': this.#vault.hashId('user', userId),
+          ':sealedUserId': this.#vault.seal(pk, Buffer.from(userId, 'utf8')),
+        }),
         ...(key !== undefined && {
           ':key': idempotencyElement(key),
           ':keys': new Set([idempotencyElement(key)]),
@@ -218,6 +223,7 @@ export class Lanes {
       ...(settlement.idleUntilMs === undefined ? [] : ['idleUntilMs = :idleUntilMs']),
       ...(settlement.nextExpiryMs === undefined ? [] : ['nextExpiryMs = :nextExpiryMs']),
       ...(settlement.unknownVersion === undefined ? [] : ['unknownVersion = :unknownVersion']),
+      ...(settlement.dialog === undefined ? [] : ['dialog = :dialog']),
       ...(movesDue ? ['dueShard = :dueShard, dueAt = :dueAt'] : []),
     ];
     // Highest index first: some implementations remove one after the other.
@@ -267,6 +273,9 @@ export class Lanes {
         ':idleUntilMs': settlement.idleUntilMs,
         ':nextExpiryMs': settlement.nextExpiryMs,
         ':unknownVersion': settlement.unknownVersion,
+        ...(settlement.dialog !== undefined && {
+          ':dialog': this.#vault.seal(item.pk, encode(settlement.dialog), this.#vault.contentKey(item.salt)),
+        }),
         ...(mustNotMiss && {
           ':seenVersion': item.version,
           ':seenRefusals': item.refusals.length,
@@ -373,7 +382,7 @@ export class Lanes {
         'SET salt = :salt, chain = :chain, #outbox = :outbox, erasedVersion = :version, erasedSeq = :erasedSeq,',
         'confirmedVersion = :version, endedVersions = :none, deferredVersion = :version, deferrals = :zero,',
         'journal = :none, idleUntilMs = :zero, hasEnded = :false, #ttl = :ttl',
-        'REMOVE lease, sealedId, stateRef, nextExpiryMs, refusals, openIds, dueShard, dueAt',
+        'REMOVE lease, sealedId, userKey, sealedUserId, dialog, stateRef, nextExpiryMs, refusals, openIds, dueShard, dueAt',
       ].join(' '),
       condition: [FORMAT_IS_KNOWN, NOTHING_CAME_SINCE, CHAIN_IS_AS_SEEN].join(' AND '),
       names: { '#format': 'format', '#outbox': 'outbox', '#ttl': 'ttl', '#hash': 'hash' },

@@ -80,7 +80,7 @@ async function prepare(api: Handler) {
   const { seen, port, call } = await start(api);
   const variables = [{ key: 'k', value: 'Zürich 🚀', scope: 'session' as const }];
   const inject = () => port.inject({ sessionId: 'a:b', variables }, call());
-  return { seen, inject, bytes: port.injectBytes(variables) };
+  return { seen, inject, bytes: port.injectBytes({ variables }) };
 }
 
 const confirm: Handler = (_request, _body, response) => answer(response, 200, { sessionId: 'a:b', variables: {} });

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../context/json.ts';
+import type { JsonObject, JsonValue } from '../../context/json.ts';
 import type { Variable } from '../../context/variables.ts';
 
 /** What a dialect can do. Use cases ask for these and never for a dialect's name (SPEC 3). */
@@ -51,6 +51,11 @@ export interface InjectRequest {
   readonly variables: readonly Variable[];
   /** Variables that were injected once and that the bot is to forget. The dialect decides how; sending it again is harmless. */
   readonly expired?: readonly ExpiredVariable[];
+  /**
+   * `webhook` for what derives from a message that the bot has not understood yet: variables of the session, without an expiry.
+   * `inject` unless told otherwise.
+   */
+  readonly surface?: 'inject' | 'webhook';
 }
 
 /** A variable whose time is over. */
@@ -77,6 +82,69 @@ export type ContextDecision =
   /** There is nothing to send: the bot has it already, or nobody may have it. */
   | { readonly kind: 'leave' };
 
+/** What is to become of a dialog, all of it together or nothing. */
+export interface DialogChange {
+  readonly session?: JsonObject;
+  readonly user?: JsonObject;
+  readonly transition?: { readonly nextStep: string };
+}
+
+/** A dialog as the bot has it. */
+export interface DialogState {
+  readonly session: JsonObject;
+  readonly user: JsonObject;
+  /** Raised by one with every change. */
+  readonly version: number;
+}
+
+/** What the bridge remembers of a dialog, from the last answer about it. */
+export interface KnownDialog {
+  /** Entity tag as the upstream gave it. */
+  readonly etag: string;
+  readonly version?: number;
+  /** Says, without saying more, what the whole state was. */
+  readonly digest?: string;
+}
+
+export interface DialogRequest {
+  /** The dialog's raw id, as the upstream knows it. */
+  readonly sessionId: string;
+  readonly change: DialogChange;
+  /** The entity tag that the client insists on. */
+  readonly ifMatch?: string;
+  /** What is known from before. */
+  readonly known?: KnownDialog;
+  /** The change may have been sent before, and nobody knows how that ended: the dialog is read before anything is sent. */
+  readonly isUnknown?: boolean;
+  /** We have written to the session since `known`, so that it cannot be right any more: the dialog is read first. */
+  readonly isOutdated?: boolean;
+  /** What the bridge believes the dialog's variables to be; asked for only where the dialog turns out to have changed. */
+  readonly believed: () => Promise<Pick<DialogState, 'session' | 'user'>>;
+}
+
+/** Scopes of variables upstream: those that clients may write, and the bot's own. */
+export const SNAPSHOT_SCOPES = ['global', 'bot', 'session', 'user'] as const;
+export type SnapshotScope = (typeof SNAPSHOT_SCOPES)[number];
+
+/** Which of a session's variables to read. */
+export interface VariablesRequest {
+  /** The session's raw id, as the upstream knows it. */
+  readonly sessionId: string;
+  readonly name?: string;
+  readonly scope?: SnapshotScope;
+  /** Also those whose names begin with `_`. */
+  readonly includeSystem?: boolean;
+}
+
+/** One variable as the upstream tells it: an untyped text as a rule. */
+export interface UpstreamVariable {
+  readonly name: string;
+  readonly value: JsonValue;
+  readonly scope: SnapshotScope;
+  /** As the upstream calls it, where it does. */
+  readonly type?: string;
+}
+
 /** Why the upstream could not take a request now. The operation stays pending. */
 export type UnavailableReason = 'throttled' | 'down' | 'timeout' | 'deadline' | 'budget';
 
@@ -84,6 +152,8 @@ export type UnavailableReason = 'throttled' | 'down' | 'timeout' | 'deadline' | 
 export type RefusalCode =
   | 'session-ended'
   | 'conflict'
+  /** The dialog is not at the version that the client insists on. */
+  | 'version-mismatch'
   | 'upstream-unauthorized'
   | 'upstream-forbidden'
   | 'upstream-rejected'
@@ -114,11 +184,22 @@ export type WriteResult =
     })
   | (Sent & { readonly kind: 'refused'; readonly code: RefusalCode; readonly paths?: readonly string[] });
 
+/** How a change of a dialog ended, and what is known of the dialog since. */
+export type DialogResult = WriteResult & { readonly dialog?: KnownDialog };
+
+/** What became of a read: all of it, or nothing. */
+export type ReadResult =
+  | (Sent & { readonly kind: 'read'; readonly variables: readonly UpstreamVariable[] })
+  | Exclude<WriteResult, { kind: 'confirmed' }>;
+
+/** The ways to write to a session. */
+export type PushSurface = 'inject' | 'webhook' | 'context' | 'dialog';
+
 /** The Cognigy tenant as the use cases see it. */
 export interface CognigyPort {
   readonly capabilities: CognigyCapabilities;
   /** Bytes of the request body that {@link inject} would send, exactly. */
-  injectBytes(variables: readonly Variable[], expired?: readonly ExpiredVariable[]): number;
+  injectBytes(request: Omit<InjectRequest, 'sessionId'>): number;
   /** Puts variables into the live session: one request unless the upstream asks for more (409, 401, 5xx). Never throws for an upstream's answer. */
   inject(request: InjectRequest, call: UpstreamCall): Promise<WriteResult>;
   /**
@@ -126,6 +207,15 @@ export interface CognigyPort {
    * has changed it meanwhile. `confirmed` also where there was nothing to send. Never throws for an upstream's answer.
    */
   replaceContext(request: ContextRequest, call: UpstreamCall): Promise<WriteResult>;
+  /** Bytes of the request body that {@link updateDialog} would send, exactly. */
+  dialogBytes(change: DialogChange): number;
+  /**
+   * Changes a dialog's variables and moves it on, with optimistic concurrency. A transition is never sent again once it may have
+   * happened. Never throws for an upstream's answer.
+   */
+  updateDialog(request: DialogRequest, call: UpstreamCall): Promise<DialogResult>;
+  /** Reads a session's variables, all pages of them. Never throws for an upstream's answer. */
+  readVariables(request: VariablesRequest, call: UpstreamCall): Promise<ReadResult>;
   /**
    * Asks for a token and a permit ahead of the request, so that both overlap with the commit. Never rejects.
    *
@@ -137,7 +227,7 @@ export interface CognigyPort {
     readonly deadlineMs: number;
     readonly mayWait: boolean;
     /** Which token will be wanted first; `inject` unless told otherwise. */
-    readonly surface?: 'inject' | 'context';
+    readonly surface?: PushSurface | 'variables';
     readonly priority?: Priority;
   }): Promise<PermitAnswer>;
 }

@@ -6,7 +6,7 @@ import type { SessionId } from '../../context/sessionId.ts';
 import type { MergeConflict } from '../../context/threeWayMerge.ts';
 import type { Scope, Variable } from '../../context/variables.ts';
 import type { Violation } from '../../context/violation.ts';
-import type { RefusalCode } from './cognigy.ts';
+import type { DialogChange, KnownDialog, RefusalCode } from './cognigy.ts';
 
 /** The store could not do its work; nothing is known to have been written. Answered as 503 or 504 (SPEC 2). */
 export class StoreError extends Error {
@@ -20,7 +20,7 @@ export class StoreError extends Error {
 }
 
 /** What is journaled: enough to push it later without the client. */
-export type OperationPayload = InjectPayload | SyncPayload | ExpirePayload;
+export type OperationPayload = InjectPayload | WebhookPayload | SyncPayload | DialogPayload | ExpirePayload;
 
 export type OperationKind = OperationPayload['kind'];
 
@@ -29,6 +29,20 @@ export interface InjectPayload {
   readonly variables: readonly Variable[];
   /** Free-form data for the outbound event. */
   readonly crm?: JsonObject;
+}
+
+/** What derives from a message to the bot. */
+export interface WebhookPayload {
+  readonly kind: 'webhook';
+  /** Of the session, without an expiry. */
+  readonly variables: readonly Variable[];
+}
+
+export interface DialogPayload {
+  readonly kind: 'dialog-state';
+  readonly change: DialogChange;
+  /** The entity tag that the client insists on. */
+  readonly ifMatch?: string;
 }
 
 export interface SyncPayload {
@@ -60,6 +74,8 @@ export type Outcome =
       readonly result: JsonObject;
       /** What a sync has done. */
       readonly sync?: SyncReport;
+      /** The dialog's entity tag, where the upstream said it. */
+      readonly etag?: string;
     }
   | {
       readonly kind: 'refused';
@@ -72,6 +88,8 @@ export type Outcome =
       readonly violations?: readonly Violation[];
       /** How large that context would have been, in UTF-8 bytes. */
       readonly bytes?: number;
+      /** The entity tag that the dialog has instead, where the upstream said it. */
+      readonly etag?: string;
     };
 
 /** What a sync did beside what it was asked to. */
@@ -121,10 +139,12 @@ export interface NewOperation {
   /** Keyed hash of kind and canonical body: two requests are the same iff these are. */
   readonly fingerprint: string;
   readonly payload: OperationPayload;
+  /** Whose session it is, where that is known: the raw id, which is kept sealed. */
+  readonly userId?: string;
 }
 
 /** An operation in the lane's journal: accepted, in commit order, not yet settled. */
-export interface JournalEntry extends Omit<NewOperation, 'payload'> {
+export interface JournalEntry extends Omit<NewOperation, 'payload' | 'userId'> {
   readonly version: number;
   /** Loads what is to be pushed (from the lane itself, or from its own items where it is large). */
   readonly payload: () => Promise<OperationPayload>;
@@ -147,6 +167,8 @@ export interface AuditPayload {
   readonly code?: string;
   /** What changed; where the outcome is not `confirmed`, what was to change. */
   readonly changes: readonly AuditChange[];
+  /** Where a dialog was to go on. */
+  readonly nextStep?: string;
   /** Variables that had expired before they could be pushed. */
   readonly expired?: readonly { readonly path: string; readonly scope: Scope }[];
   /** Absent for a request that was refused before it became an operation. */
@@ -214,6 +236,10 @@ export interface Lane {
   readonly erasedVersion: number;
   /** The upstream's id, unsealed. */
   readonly sessionId: SessionId;
+  /** Keyed hash of the user's id, where a message has told it; the id itself is kept sealed. */
+  readonly userKey?: string;
+  /** What is known of the session's dialog, and the version with which it was learned. */
+  readonly dialog?: KnownDialog & { readonly atVersion: number };
   /** True when the lane holds settled work that is not archived yet. */
   readonly hasOutbox: boolean;
   /** True when requests were refused that are not in the audit chain yet; the next settle links them. */
@@ -265,6 +291,8 @@ export interface Settlement {
   readonly deferrals: number;
   readonly deferredVersion: number;
   readonly unknownVersion?: number;
+  /** What is known of the dialog now; unchanged where absent. */
+  readonly dialog?: KnownDialog & { readonly atVersion: number };
   /** When the schedule should look at the lane again, epoch milliseconds. Absent = when nothing is left to do. */
   readonly dueAtMs?: number;
   /** True where only an expiry to come makes the lane due: what has been committed since must not wait for that. */

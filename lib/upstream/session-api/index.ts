@@ -8,8 +8,11 @@ import { type ClientCredentials, requestToken, type TokenOutcome } from '../oaut
 import type { TokenStore } from '../ports.ts';
 import { TokenSource } from '../tokens.ts';
 import { replaceContext } from './context.ts';
+import { dialogBody, updateDialog } from './dialog.ts';
 import { inject, injectBytes } from './inject.ts';
 import { SURFACES, type SurfaceName, type SurfaceOptions } from './surfaces.ts';
+import { readVariables } from './variables.ts';
+import { enrich, webhookBody } from './webhook.ts';
 
 /** Largest inject request (bytes, SPEC 4). */
 const INJECT_MAX_BYTES = 262_144;
@@ -96,6 +99,10 @@ export function createSessionApi(options: SessionApiOptions): CognigyPort {
   });
   const injecting = optionsOf('inject');
   const syncing = optionsOf('sync');
+  const enriching = optionsOf('webhook');
+  const moving = optionsOf('dialogState');
+  const reading = optionsOf('snapshot');
+  const surfaces = { inject: injecting, context: syncing, webhook: enriching, dialog: moving, variables: reading };
 
   return {
     capabilities: {
@@ -106,12 +113,17 @@ export function createSessionApi(options: SessionApiOptions): CognigyPort {
       canUnset: false,
       injectMaxBytes: INJECT_MAX_BYTES,
     },
-    injectBytes,
-    inject: (request, call) => inject(injecting, request, call),
+    injectBytes: ({ variables, expired, surface }) =>
+      surface === 'webhook' ? Buffer.byteLength(webhookBody(variables), 'utf8') : injectBytes(variables, expired),
+    inject: (request, call) =>
+      request.surface === 'webhook' ? enrich(enriching, request, call) : inject(injecting, request, call),
+    dialogBytes: (change) => Buffer.byteLength(dialogBody(change), 'utf8'),
+    updateDialog: (request, call) => updateDialog(moving, request, call),
+    readVariables: (request, call) => readVariables(reading, request, call),
     replaceContext: (request, call) => replaceContext(syncing, request, call),
     prepare: async ({ deadlineMs, mayWait, surface = 'inject', priority = 'interactive' }) => {
       // Not waited for: the token is there, or under way, when the request wants it; the permit must not age meanwhile.
-      void (surface === 'context' ? syncing : injecting).tokens.get(deadlineMs);
+      void surfaces[surface].tokens.get(deadlineMs);
       const latestMs = mayWait ? deadlineMs : Math.min(deadlineMs, clock.now());
       return governor.acquire({ deadlineMs: latestMs, priority });
     },

@@ -32,9 +32,7 @@ function wireVariable({ key, value, scope, expiresAtMs }: Variable) {
   return { key, value, scope, expiresAt: expiresAtMs === undefined ? null : new Date(expiresAtMs).toISOString() };
 }
 
-/**
- * UTF-8 bytes of {@link injectBody}, without making it: a body at the limit is a string of 256 KB that would only be counted.
- */
+/** UTF-8 bytes of {@link injectBody}, without making it: a body at the limit is a string of 256 KB that would only be counted. */
 export function injectBytes(variables: readonly Variable[], expired: readonly ExpiredVariable[] = []): number {
   const each = wireVariables(variables, expired).map((variable) => Buffer.byteLength(JSON.stringify(variable), 'utf8'));
   const commas = Math.max(0, each.length - 1);

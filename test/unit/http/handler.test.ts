@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Context } from 'aws-lambda';
 import * as fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
-import { createHttpHandler, type Route } from '../../../lib/http/handler.ts';
+import { createHttpHandler, type SessionRoute } from '../../../lib/http/handler.ts';
 import type { HttpEvent, HttpResult } from '../../../lib/http/messages.ts';
 import { Problem } from '../../../lib/http/problem.ts';
 import { StoreError } from '../../../lib/operations/ports/sessionStore.ts';
@@ -17,7 +17,7 @@ const clients = [
   { name: 'reader', keyHash: createHash('sha256').update('reader').digest('hex'), operations: ['read'] },
 ];
 
-function prepare(route: Partial<Route> = {}, options: { clients?: () => Promise<typeof clients> } = {}) {
+function prepare(route: Partial<SessionRoute> = {}, options: { clients?: () => Promise<typeof clients> } = {}) {
   const lines: string[] = [];
   const telemetry = {
     count: vi.fn(),
@@ -27,7 +27,7 @@ function prepare(route: Partial<Route> = {}, options: { clients?: () => Promise<
   } satisfies InvocationTelemetry;
   const factory = { forInvocation: () => telemetry } as unknown as TelemetryFactory;
   const askedForClients = vi.fn(options.clients ?? (async () => clients));
-  const handle = vi.fn<Route['handle']>(route.handle ?? (async () => ({ status: 200, body: { ok: true } })));
+  const handle = vi.fn<SessionRoute['handle']>(route.handle ?? (async () => ({ status: 200, body: { ok: true } })));
   const handler = createHttpHandler({
     routes: { [ROUTE]: { operation: 'inject', body: 'json', ...route, handle } },
     clients: askedForClients,

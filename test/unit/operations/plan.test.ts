@@ -3,10 +3,16 @@ import { describe, expect, it } from 'vitest';
 import { valueHash } from '../../../lib/context/canonicalJson.ts';
 import { EMPTY_MIRROR, hashOf } from '../../../lib/context/mirror.ts';
 import { type Variable, variableId } from '../../../lib/context/variables.ts';
-import { applyOperations, type InjectOperation, planPush, splitBatch } from '../../../lib/operations/plan.ts';
+import {
+  applyOperations,
+  type Batch,
+  type InjectOperation,
+  planPush,
+  splitBatch,
+} from '../../../lib/operations/plan.ts';
 
 const NOW = 1_000_000;
-const bytesOf = (variables: readonly Variable[]): number => Buffer.byteLength(JSON.stringify(variables));
+const bytesOf = ({ variables }: Pick<Batch, 'variables'>): number => Buffer.byteLength(JSON.stringify(variables));
 const roomy = { maxBytes: 1_000_000, bytesOf };
 
 function operation(version: number, variables: readonly Variable[]): InjectOperation {
@@ -72,7 +78,7 @@ describe('planPush', () => {
     fc.assert(
       fc.property(operations, fc.integer({ min: 1, max: 400 }), (all, maxBytes) => {
         for (const { operations: together, variables } of planPush(all, NOW, { maxBytes, bytesOf }).batches) {
-          if (together.length > 1) expect(bytesOf(variables)).toBeLessThanOrEqual(maxBytes);
+          if (together.length > 1) expect(bytesOf({ variables })).toBeLessThanOrEqual(maxBytes);
         }
       }),
     );
@@ -111,7 +117,7 @@ describe('planPush', () => {
       operation(1, [{ key: 'a', value: 'é', scope: 'session' }]),
       operation(2, [{ key: 'b', value: 1, scope: 'session' }]),
     ];
-    const bytes = bytesOf(all.flatMap(({ payload }) => payload.variables));
+    const bytes = bytesOf({ variables: all.flatMap(({ payload }) => payload.variables) });
     expect(planPush(all, NOW, { maxBytes: bytes, bytesOf }).batches).toHaveLength(1);
     expect(planPush(all, NOW, { maxBytes: bytes - 1, bytesOf }).batches).toHaveLength(2);
   });

@@ -68,7 +68,7 @@ describe('Method: inject, the request', () => {
   ])('SCENARIO 28: injectBytes is exactly what leaves: %s', async (_what, variables) => {
     const { port, inject, network } = prepare(confirmed);
     await inject({}, variables);
-    expect(port.injectBytes(variables)).toBe(new TextEncoder().encode(network.to(PATH)[0]?.body ?? '').byteLength);
+    expect(port.injectBytes({ variables })).toBe(new TextEncoder().encode(network.to(PATH)[0]?.body ?? '').byteLength);
   });
 
   describe('of variables that the bot is to forget', () => {
@@ -102,7 +102,7 @@ describe('Method: inject, the request', () => {
       const { port, inject, network } = prepare(confirmed);
       await inject({}, variables, forgotten);
       const { body = '' } = network.to(PATH)[0] ?? {};
-      expect(port.injectBytes(variables, forgotten)).toBe(new TextEncoder().encode(body).byteLength);
+      expect(port.injectBytes({ variables, expired: forgotten })).toBe(new TextEncoder().encode(body).byteLength);
     });
 
     it('SCENARIO 21: goes out again as it was after a 409, and is nothing to differ about', async () => {
