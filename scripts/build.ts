@@ -31,6 +31,9 @@ export const eventStreamSerdeProvider = () => { throw new Error('left out of thi
 /** Ajv compiles the tenant's schema here rather than at every cold start, and stays out of the bundle itself (130 KiB). */
 const TENANT_SCHEMA = /[\\/]lib[\\/]platform[\\/]tenantSchema\.ts$/;
 
+/** CommonJS that does nothing when it is loaded, but does not say so: every bundle would carry it, whoever uses it (12 KiB). */
+const WITHOUT_SIDE_EFFECTS = /^standardwebhooks$/;
+
 /** The SDK's clients import their whole package.json for one member of it. */
 const AWS_PACKAGE_JSON = /[\\/]@aws-sdk[\\/][^\\/]+[\\/]package\.json$/;
 
@@ -60,7 +63,7 @@ export const tenantSchema = contextSchemaOf(validate, JSON.parse(${JSON.stringif
 
 const dietWith = (tenantSchema: string): Plugin => ({
   name: 'diet',
-  setup({ onResolve, onLoad }) {
+  setup({ onResolve, onLoad, resolve: find }) {
     const names = Object.keys(STAND_INS).map((name) => name.replaceAll('/', '\\/'));
     onResolve({ filter: new RegExp(`^(?:${names.join('|')})$`) }, ({ path, resolveDir }) => ({
       path,
@@ -71,6 +74,10 @@ const dietWith = (tenantSchema: string): Plugin => ({
       contents: STAND_INS[path] ?? '',
       resolveDir: pluginData,
     }));
+    onResolve({ filter: WITHOUT_SIDE_EFFECTS }, async ({ path, kind, resolveDir, pluginData }) => {
+      if (pluginData === WITHOUT_SIDE_EFFECTS) return undefined;
+      return { ...(await find(path, { kind, resolveDir, pluginData: WITHOUT_SIDE_EFFECTS })), sideEffects: false };
+    });
     onLoad({ filter: TENANT_SCHEMA }, ({ path }) => ({ contents: tenantSchema, resolveDir: dirname(path) }));
     onLoad({ filter: AWS_PACKAGE_JSON }, async ({ path }) => {
       const { version } = JSON.parse(await readFile(path, 'utf8'));

@@ -1,7 +1,7 @@
 import { requireKeyPrefixes } from '../../lib/http/admission.ts';
 import { createHttpHandler } from '../../lib/http/handler.ts';
+import { auditRefusals } from '../../lib/http/refusals.ts';
 import { inject, repeatInject } from '../../lib/operations/inject.ts';
-import { recordRefusal } from '../../lib/operations/recordRefusal.ts';
 import { createBridge, wireLane } from '../../lib/platform/deps.ts';
 import { answerInject, keysOf, readInject } from './request.ts';
 
@@ -13,6 +13,7 @@ export const handler = createHttpHandler({
   routes: {
     'POST /v1/sessions/{sessionId}/variables': {
       operation: 'inject',
+      measured: 'inject',
       body: 'json',
       handle: async (request) => {
         const startedAtMs = bridge.clock.now();
@@ -23,17 +24,7 @@ export const handler = createHttpHandler({
         if (answer === undefined) throw outdated;
         return answerInject(command, answer, bridge.clock.now(), startedAtMs);
       },
-      onRefused: async (refusal) => {
-        const { problem, client, ...rest } = refusal;
-        const pointers = problem.options.errors?.map(({ pointer }) => pointer) ?? [];
-        await recordRefusal(await bridge.services(), {
-          ...rest,
-          operation: 'inject',
-          client: client.name,
-          code: problem.code,
-          pointers,
-        });
-      },
+      onRefused: auditRefusals(bridge.services, 'inject'),
     },
   },
 });

@@ -10,7 +10,7 @@ const AUDIT_LIMIT_MAX = 500;
 /** A function may answer 6 MB. What follows keeps every answer below that. */
 const AUDIT_PAGE_MAX_CHARACTERS = 3_000_000;
 const CHANGES_MAX = 8_000;
-const CHANGES_MAX_BESIDE_CONTEXT = 100;
+export const CHANGES_MAX_BESIDE_CONTEXT = 100;
 const VARIABLES_MAX = 5_000;
 const DIFFERENCES_MAX = 8_000;
 
@@ -44,6 +44,8 @@ export function answerInspect(
       version: found.version,
       confirmedVersion: found.confirmedVersion,
       freshness: 'mirror',
+      // Whose session it is, without saying who that is: the same for all sessions of one user.
+      userKey: found.userKey ?? null,
       ...contextBody(found, offset, limitBytes),
       pendingOperations: found.pendingOperations,
       recentAudit: found.recentAudit.map((record) => entryOf(record, CHANGES_MAX_BESIDE_CONTEXT)),
@@ -189,7 +191,7 @@ export function answerAudit(page: AuditPage | undefined): Answer {
 }
 
 /** One entry as it is shown. Where the payload can no longer be read, the chain's own members remain. */
-function entryOf({ seq, operationId, atMs, hash, prevHash, payload }: AuditRecord, changesMax: number): object {
+export function entryOf({ seq, operationId, atMs, hash, prevHash, payload }: AuditRecord, changesMax: number): object {
   const changes = payload?.changes ?? [];
   const cut = changes.length > changesMax && {
     changes: changes.slice(0, changesMax),
@@ -198,7 +200,7 @@ function entryOf({ seq, operationId, atMs, hash, prevHash, payload }: AuditRecor
   return { seq, at: instant(atMs), operationId, ...payload, ...cut, hash, prevHash };
 }
 
-function instant(epochMs: number): string {
+export function instant(epochMs: number): string {
   return new Date(epochMs).toISOString();
 }
 

@@ -4,8 +4,8 @@ import { requireKeyPrefixes } from '../../lib/http/admission.ts';
 import { createHttpHandler } from '../../lib/http/handler.ts';
 import type { HttpEvent } from '../../lib/http/messages.ts';
 import { Problem } from '../../lib/http/problem.ts';
+import { auditRefusal, auditRefusals } from '../../lib/http/refusals.ts';
 import { erase } from '../../lib/operations/erase.ts';
-import { type RefusalCommand, recordRefusal } from '../../lib/operations/recordRefusal.ts';
 import { sync } from '../../lib/operations/sync.ts';
 import { workOffDue } from '../../lib/operations/workOffDue.ts';
 import { createBridge, wireLane } from '../../lib/platform/deps.ts';
@@ -24,13 +24,14 @@ const http = createHttpHandler({
   routes: {
     'POST /v1/sessions/{sessionId}/sync': {
       operation: 'sync',
+      measured: 'sync',
       body: 'json',
       handle: async (request) => {
         const command = readSync(request, syncDefaultTtlSeconds);
         requireKeyPrefixes(request.client, keysOf(command));
         return answerSync(command, await sync(await bridge.services(), command), contextMaxBytes);
       },
-      onRefused: ({ client, ...refusal }) => audit({ ...refusal, operation: 'sync', client: client.name }),
+      onRefused: auditRefusals(bridge.services, 'sync'),
     },
     'DELETE /v1/sessions/{sessionId}': {
       operation: 'erase',
@@ -42,7 +43,7 @@ const http = createHttpHandler({
         if (!isErased) throw new Problem('session-busy', { headers: { 'retry-after': '1' } });
         return { status: 204 };
       },
-      onRefused: ({ client, ...refusal }) => audit({ ...refusal, operation: 'erase', client: client.name }),
+      onRefused: auditRefusals(bridge.services, 'erase'),
     },
   },
 });
@@ -54,21 +55,13 @@ export const handler = middy<unknown, unknown, Error, Context>().handler(async (
   try {
     return await (isSyncRequested(event) ? syncFor(event, context, telemetry) : tick(context, telemetry));
   } catch (error) {
+    if (isSyncRequested(event)) telemetry.operationAnswered({ name: 'sync', isSuccess: false });
     telemetry.log('error', isSyncRequested(event) ? 'an event was not taken' : 'the schedule failed', {}, error);
     throw error;
   } finally {
-    telemetry.flush();
+    await telemetry.flush();
   }
 });
-
-/** Refused requests are audited too, whoever sent them. */
-async function audit({
-  problem,
-  ...refusal
-}: Omit<RefusalCommand, 'code' | 'pointers'> & { readonly problem: Problem }): Promise<void> {
-  const pointers = problem.options.errors?.map(({ pointer }) => pointer) ?? [];
-  await recordRefusal(await bridge.services(), { ...refusal, code: problem.code, pointers });
-}
 
 function isHttp(event: unknown): event is HttpEvent {
   return typeof event === 'object' && event !== null && 'routeKey' in event;
@@ -88,12 +81,24 @@ async function syncFor(event: unknown, context: Context, telemetry: InvocationTe
     const errors = error.options.errors?.length;
     telemetry.log('error', 'an event was refused', { code: error.code, errors, audited: addressee !== undefined });
     if (addressee === undefined) telemetry.count('OperationRefused');
-    else await audit({ ...addressee, operation: 'sync', problem: error, correlationId, telemetry });
+    else {
+      await auditRefusal(bridge.services, {
+        ...addressee,
+        operation: 'sync',
+        problem: error,
+        correlationId,
+        telemetry,
+      });
+    }
+    telemetry.operationAnswered({ name: 'sync', isSuccess: false });
     return { ended: 'refused', code: error.code };
   }
   const answer = await sync(await bridge.services(), { ...command, correlationId, deadlineMs, telemetry });
   const end = endOfEvent(answer);
   telemetry.log('info', 'sync by event', end);
+  const isReplay = 'replayed' in answer && answer.replayed;
+  if (!isReplay)
+    telemetry.operationAnswered({ name: 'sync', isSuccess: end.ended === 'confirmed' || end.ended === 'pending' });
   return end;
 }
 

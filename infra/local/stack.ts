@@ -28,6 +28,8 @@ export interface StackOptions {
   readonly bridgeApiKey: string;
   /** Further clients, with their grants. */
   readonly clients?: readonly LocalClient[];
+  /** Live secrets of the `webhook` route's signatures; unsigned payloads are accepted where there are none. */
+  readonly webhookSecrets?: readonly string[];
   /** Pace of the schedule, milliseconds; 0 = only by {@link Stack.tick}. */
   readonly sweepMs: number;
   /** Settings of the functions, by the names they have in the cloud. */
@@ -94,6 +96,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       POWERTOOLS_SERVICE_NAME: 'context-bridge',
       POWERTOOLS_METRICS_NAMESPACE: 'ContextBridge',
       ALLOW_INSECURE_UPSTREAM: 'true',
+      ALLOW_UNSIGNED_WEBHOOKS: options.webhookSecrets === undefined ? 'true' : undefined,
       ...options.settings,
       TABLE_NAME,
       BRIDGE_SECRET_ID: SECRET_ID,
@@ -149,11 +152,13 @@ function startSchedule(tick: () => Promise<unknown>, everyMs: number): { close()
 }
 
 /** What Secrets Manager would hold. The master key stays with the data: without it nothing stored can be read again. */
-function secretFor({ credentials, bridgeApiKey, clients = [], dataDirectory }: StackOptions): string {
+function secretFor(options: StackOptions): string {
+  const { credentials, bridgeApiKey, clients = [], dataDirectory, webhookSecrets } = options;
   const local: LocalClient = { name: 'local', apiKey: bridgeApiKey, operations: ['*'] };
   return JSON.stringify({
     ...credentials,
     masterKey: masterKeyFor(dataDirectory),
+    webhookSecrets,
     clients: [local, ...clients].map(({ apiKey, ...grant }) => ({
       ...grant,
       keyHash: createHash('sha256').update(apiKey).digest('hex'),

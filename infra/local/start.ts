@@ -1,4 +1,6 @@
 // `npm start`: the whole bridge on one machine, with no account and no Docker.
+
+import { webhookSecretProblem } from '../../lib/platform/secrets.ts';
 import { bundleAll, writeBundles } from '../../scripts/build.ts';
 import { type Stack, startStack } from './stack.ts';
 
@@ -18,6 +20,7 @@ async function main(): Promise<void> {
     if (!Number.isInteger(value) || value < 0 || value > 65_535) throw new Error(`${name} must be a port number.`);
   }
   if (!(sweepSeconds > 0)) throw new Error('SWEEP_SECONDS must be a number of seconds above 0.');
+  const webhookSecrets = webhookSecretsOf(env['COGNIGY_WEBHOOK_SECRET']);
   await writeBundles(await bundleAll());
   const stack = await startStack({
     port,
@@ -35,6 +38,7 @@ async function main(): Promise<void> {
       POWERTOOLS_METRICS_DISABLED: env['POWERTOOLS_METRICS_DISABLED'] || 'true',
     },
     ...(env['COGNIGY_BASE_URL'] && { cognigyBaseUrl: env['COGNIGY_BASE_URL'] }),
+    ...(webhookSecrets !== undefined && { webhookSecrets }),
     ...(env['DATA_DIR'] && { dataDirectory: env['DATA_DIR'] }),
   });
   console.log(welcome(stack));
@@ -59,6 +63,9 @@ function welcome({ url, tenant, databaseUrl, eventsUrl }: Stack): string {
     tenant === undefined
       ? `curl -s ${url}/v1/sessions/sess_1 -H 'authorization: Bearer ${bridgeApiKey}'`
       : `curl -s ${tenant.url}/__admin/sessions/sess_1`;
+  const webhooks = env['COGNIGY_WEBHOOK_SECRET']
+    ? 'must be signed (COGNIGY_WEBHOOK_SECRET)'
+    : 'unsigned payloads are accepted, because COGNIGY_WEBHOOK_SECRET is not set';
   return `
 Context Bridge is running.
 
@@ -68,6 +75,7 @@ Context Bridge is running.
   Schedule   every ${sweepSeconds} s
   Events     ${eventsUrl}  (AWS_ENDPOINT_URL_EVENTBRIDGE)
   API key    ${bridgeApiKey}
+  Webhooks   ${webhooks}
 
 Put a value into a live session:
 
@@ -87,6 +95,15 @@ Look at it where the bot sees it:
 
 Ctrl-C ends all of it.
 `;
+}
+
+/** One secret, or two while they are rotated, with a space or a comma between them. */
+function webhookSecretsOf(given: string | undefined): readonly string[] | undefined {
+  const secrets = given?.split(/[\s,]+/).filter((secret) => secret !== '') ?? [];
+  if (secrets.length === 0) return undefined;
+  const wrong = webhookSecretProblem(secrets);
+  if (wrong !== undefined) throw new Error(`COGNIGY_WEBHOOK_SECRET ${wrong}.`);
+  return secrets;
 }
 
 /** One clear line for what a person can mend; the whole error for what is a defect. */

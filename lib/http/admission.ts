@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
+import type { SignatureVerdict } from '../operations/ports/signatures.ts';
 import type { ClientGrant } from '../platform/secrets.ts';
 import { Problem } from './problem.ts';
 
@@ -32,6 +33,18 @@ export function hasGrant({ operations }: ClientGrant, operation: string): boolea
 export function requireGrant(client: ClientGrant, operation: string): void {
   if (hasGrant(client, operation)) return;
   throw new Problem('forbidden', { detail: `The client has no grant for "${operation}".` });
+}
+
+const WHY_NOT_GENUINE = {
+  missing: 'webhook-id, webhook-timestamp and webhook-signature are needed.',
+  malformed: 'webhook-id or webhook-timestamp is not well formed.',
+  stale: 'webhook-timestamp is more than five minutes from now.',
+  mismatch: 'The signature is not that of the body.',
+} as const;
+
+/** @throws {Problem} `unauthenticated` where the signature is not right. */
+export function requireGenuine(verdict: SignatureVerdict): void {
+  if (!verdict.ok) throw new Problem('unauthenticated', { detail: WHY_NOT_GENUINE[verdict.reason] });
 }
 
 /**

@@ -128,6 +128,22 @@ function toViolations(found: z.core.$ZodIssue): Violation[] {
   return [{ pointer: pointerOf(path), code, message: found.message }];
 }
 
+/** An entity tag (RFC 9110 section 8.8.3), weak or strong; what is longer than this was not ours. */
+const ENTITY_TAG = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]{0,256}"$/;
+
+/**
+ * The entity tag that a request insists on; `undefined` where any will do: without the header, or with `*`.
+ * @throws {Problem} `invalid-if-match`
+ */
+export function ifMatchOf(headers: ReadonlyMap<string, string>): string | undefined {
+  const given = headers.get('if-match')?.trim();
+  if (given === undefined || given === '*') return undefined;
+  if (ENTITY_TAG.test(given)) return given;
+  throw new Problem('invalid-if-match', {
+    detail: 'It must be one entity tag in double quotes, as an ETag says it, or *.',
+  });
+}
+
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
 
 /** @throws {Problem} `invalid-idempotency-key` */

@@ -1,6 +1,7 @@
 import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
 import { parseSessionId, type SessionId } from '../context/sessionId.ts';
+import type { MeasuredFunction } from '../operations/ports/rollups.ts';
 import { StoreError } from '../operations/ports/sessionStore.ts';
 import type { Clock } from '../platform/clock.ts';
 import { reclaimMemory } from '../platform/memory.ts';
@@ -30,6 +31,8 @@ export interface SessionRoute {
   readonly parameter?: string;
   /** The grant a client needs. */
   readonly operation: string;
+  /** Its requests are operations, counted under this name (SPEC 2, metrics). */
+  readonly measured?: MeasuredFunction;
   readonly body: 'json' | 'none';
   readonly handle: (request: BridgeRequest) => Promise<Answer>;
   /** Told about a request that a known client was refused (403, 413, 422), before it is answered. */
@@ -47,6 +50,8 @@ export interface ServiceRoute {
 /** Something sent by who is no client, but signs it. */
 export interface SignedRoute {
   readonly subject: 'signed';
+  /** Its requests are operations, counted under this name (SPEC 2, metrics). */
+  readonly measured?: MeasuredFunction;
   /**
    * Verifies the signature, on the raw bytes, before anything is parsed.
    * @throws {Problem} `unauthenticated`
@@ -80,6 +85,8 @@ interface Invocation {
   readonly telemetry: InvocationTelemetry;
   readonly startedAtMs: number;
   routeKey: string;
+  /** Under which name the request is counted; there is one as soon as it has been let in. */
+  measured?: MeasuredFunction | undefined;
   /** Tells the route of a refusal; there is one as soon as the client is known. */
   onRefused?: (problem: Problem) => Promise<void>;
 }
@@ -92,6 +99,7 @@ const LAST_CALL_MS = 300;
 const REFUSAL_BUDGET_MS = 1_000;
 /** Characters of a request's or an answer's body from which on its leavings are worth collecting. */
 const LARGE_BODY = 131_072;
+const REPLAYED = 'idempotency-replayed';
 const CORRELATION_ID = /^[A-Za-z0-9._:@~-]{1,128}$/;
 
 /**
@@ -197,6 +205,7 @@ async function answerOf(
   if (route.subject === 'signed') {
     const signed = { ...request, path, rawBody: readRawBody(event), body: () => readJsonBody(event, headers) };
     await route.admit(signed);
+    invocation.measured = route.measured;
     return route.handle(signed);
   }
   if (route.subject === 'service') {
@@ -211,6 +220,7 @@ async function answerOf(
   const { telemetry } = invocation;
   invocation.onRefused = async (problem) => route.onRefused?.({ sessionId, client, correlationId, problem, telemetry });
   requireGrant(client, route.operation);
+  invocation.measured = route.measured;
   const body = route.body === 'json' ? readJsonBody(event, headers) : NO_BODY;
   return route.handle({ ...request, sessionId, client, body });
 }
@@ -218,19 +228,24 @@ async function answerOf(
 /** Answers hold a customer's data: nobody on the way keeps or sniffs them. */
 const COMMON_HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const;
 
-function observe(
+async function observe(
   invocation: Invocation,
   event: HttpEvent | null | undefined,
   response: HttpResult | null | undefined,
   clock: Clock,
-): void {
-  const { telemetry, routeKey, startedAtMs } = invocation;
+): Promise<void> {
+  const { telemetry, routeKey, startedAtMs, measured } = invocation;
   telemetry.log('info', 'request answered', {
     routeKey,
     status: response?.statusCode,
     durationMs: Math.round(clock.now() - startedAtMs),
   });
-  telemetry.flush();
+  // A replayed answer was counted when it was given first.
+  if (measured !== undefined && response?.headers[REPLAYED] === undefined) {
+    const { statusCode = 500 } = response ?? {};
+    telemetry.operationAnswered({ name: measured, isSuccess: statusCode >= 200 && statusCode < 300 });
+  }
+  await telemetry.flush();
   // Once the answer is on its way.
   const largest = Math.max(event?.body?.length ?? 0, response?.body?.length ?? 0);
   if (largest > LARGE_BODY) setImmediate(reclaimMemory);

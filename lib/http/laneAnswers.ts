@@ -44,10 +44,10 @@ export function acceptedOf(sessionId: string, answer: LaneAnswer): Accepted {
 }
 
 function refusalOf(outcome: Extract<Outcome, { kind: 'refused' }>, headers: Readonly<Record<string, string>>): Problem {
-  const { code, paths, violations, bytes } = outcome;
+  const { code, paths, violations, bytes, etag } = outcome;
   const errors = violations ?? paths?.map((pointer) => ({ pointer, code, message: 'is in dispute' }));
   return new Problem(code, {
-    headers,
+    headers: { ...headers, ...(etag !== undefined && { etag }) },
     isAudited: true,
     ...(errors !== undefined && { errors }),
     ...(bytes !== undefined && { detail: `The context would have ${bytes} bytes, and nothing more may be pruned.` }),

@@ -7,7 +7,7 @@ const PROBLEMS = {
   'invalid-session-id': { status: 400, title: 'The session id is not valid', retryable: false },
   'invalid-idempotency-key': { status: 400, title: 'The Idempotency-Key is not valid', retryable: false },
   'invalid-query': { status: 400, title: 'The query is not valid', retryable: false },
-  unauthenticated: { status: 401, title: 'A valid API key is needed', retryable: false },
+  unauthenticated: { status: 401, title: 'The request is not authenticated', retryable: false },
   forbidden: { status: 403, title: 'The client may not do this', retryable: false },
   'not-found': { status: 404, title: 'There is no such route', retryable: false },
   'unknown-session': { status: 404, title: 'The session is not known', retryable: false },

@@ -31,7 +31,10 @@ export async function erase(deps: EraseDeps, command: EraseCommand): Promise<boo
   const { sessionId, client, correlationId, deadlineMs } = command;
   do {
     const lane = await store.readLane({ sessionId });
-    if (lane === undefined) return true;
+    if (lane === undefined) {
+      await store.eraseWithoutLane({ sessionId });
+      return true;
+    }
     const nowMs = clock.now();
     const payload = {
       auditId: random.ulid(nowMs),

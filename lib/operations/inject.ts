@@ -4,6 +4,7 @@ import type { SessionId } from '../context/sessionId.ts';
 import type { Variable } from '../context/variables.ts';
 import type { Vault } from '../platform/vault.ts';
 import { type LaneAnswer, type LaneRequest, repeatIfKnown, runOperation } from './lane.ts';
+import { idempotencyOf, newOperation } from './newOperation.ts';
 import type { Telemetry } from './ports/telemetry.ts';
 import type { LaneDeps } from './push.ts';
 
@@ -59,24 +60,20 @@ export async function repeatInject(deps: InjectDeps, command: InjectCommand): Pr
   return repeatIfKnown(deps, laneCommandOf(deps, command));
 }
 
-function laneCommandOf({ clock, random, vault }: InjectDeps, command: InjectCommand): LaneRequest {
-  const acceptedAtMs = clock.now();
-  const { client, idempotencyKey, variables, crm } = command;
+function laneCommandOf(deps: InjectDeps, command: InjectCommand): LaneRequest {
+  const { client, variables, crm } = command;
   return {
     sessionId: command.sessionId,
     deadlineMs: command.deadlineMs,
     telemetry: command.telemetry,
-    operation: {
-      operationId: random.ulid(acceptedAtMs),
-      auditId: random.ulid(acceptedAtMs),
+    operation: newOperation(deps, {
       kind: 'inject',
-      acceptedAtMs,
       client,
       correlationId: command.correlationId,
-      fingerprint: fingerprintOf(vault, command),
+      fingerprint: fingerprintOf(deps.vault, command),
       payload: { kind: 'inject', variables, ...(crm !== undefined && { crm }) },
-      ...(idempotencyKey !== undefined && { idempotencyHash: vault.fingerprint(['key', client, idempotencyKey]) }),
-    },
+      ...idempotencyOf(deps.vault, command),
+    }),
   };
 }
 

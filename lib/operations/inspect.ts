@@ -38,6 +38,8 @@ export interface Inspection extends ShownContext {
   /** Version of the last operation that the upstream has confirmed. */
   readonly confirmedVersion: number;
   readonly pendingOperations: number;
+  /** Keyed hash of the user's id, where a message has told it. */
+  readonly userKey?: string;
   /** Newest first. */
   readonly recentAudit: readonly AuditRecord[];
 }
@@ -78,6 +80,7 @@ export async function inspect(deps: InspectDeps, sessionId: SessionId): Promise<
     confirmedVersion: mirror.version,
     pendingOperations,
     recentAudit,
+    ...(lane.userKey !== undefined && { userKey: lane.userKey }),
   };
 }
 

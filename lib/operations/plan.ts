@@ -1,9 +1,11 @@
+import { dialogVariablesOf } from '../context/dialogState.ts';
 import { isExpired } from '../context/expiry.ts';
 import { type Mirror, putVariables } from '../context/mirror.ts';
 import { type Variable, variableId } from '../context/variables.ts';
 import type { ExpiredVariable, InjectRequest } from './ports/cognigy.ts';
 import type {
   AuditChange,
+  DialogPayload,
   InjectPayload,
   JournalEntry,
   OperationPayload,
@@ -19,8 +21,37 @@ export interface LoadedOperation<Payload extends OperationPayload = OperationPay
 /** An operation that puts variables, each as a whole. */
 export type InjectOperation = LoadedOperation<InjectPayload | WebhookPayload>;
 
+export type DialogOperation = LoadedOperation<DialogPayload>;
+
 export function isInject(operation: LoadedOperation): operation is InjectOperation {
   return operation.payload.kind === 'inject' || operation.payload.kind === 'webhook';
+}
+
+export function isDialog(operation: LoadedOperation): operation is DialogOperation {
+  return operation.payload.kind === 'dialog-state';
+}
+
+/** What a payload says in so many words, variable by variable. */
+export function variablesOf(payload: OperationPayload): readonly Variable[] {
+  switch (payload.kind) {
+    case 'inject':
+    case 'webhook':
+      return payload.variables;
+    case 'dialog-state':
+      return dialogVariablesOf(payload.change);
+    case 'sync':
+    case 'expire':
+      return [];
+  }
+}
+
+/**
+ * The operations at the front of a journal that go together: a change of a dialog goes alone, between what was committed before
+ * it and what was committed after it (DESIGN I3).
+ */
+export function leadingRun<Entry extends Pick<JournalEntry, 'kind'>>(open: readonly Entry[]): readonly Entry[] {
+  const firstDialog = open.findIndex(({ kind }) => kind === 'dialog-state');
+  return firstDialog < 0 ? open : open.slice(0, Math.max(1, firstDialog));
 }
 
 /** Operations of one session that leave as one upstream request. */
@@ -105,11 +136,15 @@ export interface Applied {
 }
 
 /** The mirror after `operations`, in commit order. */
-export function applyOperations(mirror: Mirror, operations: readonly InjectOperation[], nowMs: number): Applied {
+export function applyOperations(
+  mirror: Mirror,
+  operations: readonly (InjectOperation | DialogOperation)[],
+  nowMs: number,
+): Applied {
   let next = mirror;
   const changes = new Map<string, readonly AuditChange[]>();
   for (const { entry, payload } of operations) {
-    const live = payload.variables.filter((variable) => !isExpired(variable, nowMs));
+    const live = variablesOf(payload).filter((variable) => !isExpired(variable, nowMs));
     const put = putVariables(next, live, { version: entry.version, atMs: nowMs, source: entry.client });
     next = put.mirror;
     changes.set(entry.operationId, put.changes);

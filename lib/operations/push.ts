@@ -1,13 +1,13 @@
+import type { DialogVariables } from '../context/dialogState.ts';
 import { isExpired } from '../context/expiry.ts';
 import { withoutInternal } from '../context/internalKeys.ts';
 import type { JsonObject, JsonValue } from '../context/json.ts';
 import { jsonEquals } from '../context/jsonEquals.ts';
-import { leavesOf } from '../context/leaves.ts';
+import { leavesOf, treeOf } from '../context/leaves.ts';
 import { leavingOf, nextExpiryMs } from '../context/leaving.ts';
 import {
   contextOf,
   EMPTY_MIRROR,
-  hashOf,
   type LoadedMirror,
   type Mirror,
   type MirrorVariable,
@@ -15,43 +15,43 @@ import {
   mirrorOf,
   visibleVariables,
 } from '../context/mirror.ts';
-import { pointerOf, tokensOf } from '../context/pointer.ts';
-import { type Variable, variableId } from '../context/variables.ts';
+import { tokensOf } from '../context/pointer.ts';
+import type { Scope, Variable } from '../context/variables.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';
 import type { ContextRules } from './contextInput.ts';
 import { type ContextPlan, planContext } from './contextPlan.ts';
+import { currentMirror } from './currentMirror.ts';
+import { keysToForget, temporaryOf, undoing, withForgotten, withoutLeft } from './forgetting.ts';
 import { loaded } from './loaded.ts';
 import {
   type Applied,
   applyOperations,
   type Batch,
+  type DialogOperation,
   type InjectOperation,
+  isDialog,
   isInject,
   type LoadedOperation,
+  leadingRun,
   planPush,
   requestOf,
   splitBatch,
 } from './plan.ts';
+import type { CognigyPort, PermitAnswer, Priority, RefusalCode, WriteResult } from './ports/cognigy.ts';
 import type {
-  CognigyPort,
-  ExpiredVariable,
-  PermitAnswer,
-  Priority,
-  RefusalCode,
-  WriteResult,
-} from './ports/cognigy.ts';
-import type {
-  AuditChange,
+  JournalEntry,
   Lane,
   Lease,
   OperationPayload,
   Outcome,
   SessionStore,
+  Settlement,
   SyncReport,
 } from './ports/sessionStore.ts';
 import type { Telemetry } from './ports/telemetry.ts';
 import { type Attempt, isAboutAccess, settlementOf } from './settlement.ts';
+import { settlingOf } from './settling.ts';
 
 /** What the lane protocol needs from outside. */
 export interface LaneDeps {
@@ -109,32 +109,40 @@ const SPLIT_CODES: ReadonlySet<RefusalCode> = new Set(['upstream-rejected', 'con
  * ```
  *
  * One request takes all injected variables, a second pair all syncs and expiries; usually there is only one of the two. What
- * was injected goes first, and is in the context that is read then.
+ * was injected goes first, and is in the context that is read then. A change of a dialog is pushed and settled by itself, between
+ * what was committed before it and after it.
  */
 export async function pushLane(deps: LaneDeps, command: PushCommand): Promise<PushReport> {
-  const push = new Push(deps, command);
-  await push.run();
-  return push.settle();
+  const { store, clock, random } = deps;
+  const outcomes = new Map<string, Outcome>();
+  let next = command;
+  for (;;) {
+    const push = new Push(deps, next);
+    await push.run();
+    const report = await push.settle();
+    for (const [operationId, outcome] of report.outcomes) outcomes.set(operationId, outcome);
+    const { own, permit: _used, ...rest } = next;
+    const isAnswered = own !== undefined && outcomes.has(own.operationId);
+    // Whoever waits for what comes next takes the lease himself, and for whom nobody waits the schedule comes.
+    if (!report.settled || !push.hasMore || isAnswered) return { ...report, outcomes };
+
+    const lease = { fence: random.ulid(clock.now()), untilMs: next.lease.untilMs };
+    const lane = await store.takeLease(next.lane, lease, clock.now());
+    // Somebody was quicker: he goes on where we have stopped.
+    if (lane === undefined) return { outcomes, settled: own === undefined };
+    next = { ...rest, lane, lease, ...(own !== undefined && { own }) };
+  }
 }
 
-/**
- * The mirror the lane points to, with what has expired and not left the bot. After the idle time, or when it is gone, the
- * session starts anew (SCENARIOS 25): what was to expire some day has expired with it, and is to leave the bot.
- */
-async function currentMirror({ store, clock }: LaneDeps, lane: Lane): Promise<Mirror> {
-  if (lane.stateRef === undefined) return EMPTY_MIRROR;
-  const { mirror = EMPTY_MIRROR } = (await store.readMirror(lane, lane.stateRef)) ?? {};
-  // What a session had that has ended upstream has ended with it (SCENARIOS 20).
-  if (lane.hasEnded) return mirrorOf(mirror.version, []);
-  if (lane.idleUntilMs > clock.now()) return mirror;
-  const temporary = [...mirror.variables.values()].flatMap((variable): MirrorVariable[] => {
-    const { expiresAtMs } = variable;
-    return expiresAtMs === undefined ? [] : [{ ...variable, expiresAtMs: Math.min(expiresAtMs, lane.idleUntilMs) }];
-  });
-  return mirrorOf(mirror.version, temporary);
+/** What the session's dialog has, as far as we know: also what has expired here, which it may not have left. */
+async function believedDialog({ store }: LaneDeps, lane: Lane): Promise<DialogVariables> {
+  const stored = lane.stateRef === undefined ? undefined : await store.readMirror(lane, lane.stateRef);
+  const { variables } = await store.loadValues(lane, stored?.mirror ?? EMPTY_MIRROR);
+  const inScope = (scope: Scope) => treeOf([...variables.values()].filter((variable) => variable.scope === scope));
+  return { session: inScope('session'), user: inScope('user') };
 }
 
-/** One push of one lane. */
+/** One push of one lane: of the operations at the front of its journal that go together. */
 class Push {
   readonly #deps: LaneDeps;
   readonly #command: PushCommand;
@@ -151,6 +159,8 @@ class Push {
   #context: JsonObject | undefined;
   /** What the bot has confirmed to have forgotten, as `scope:/key`. */
   readonly #forgotten = new Set<string>();
+  /** What is known of the session's dialog since. */
+  #dialog: Settlement['dialog'];
   #retryAtMs: number | undefined;
   #isStopped: Attempt['result'] | undefined;
 
@@ -161,10 +171,26 @@ class Push {
     this.#startedAtMs = deps.clock.now();
   }
 
+  /** Operations wait behind those that this push has looked at, and there is time for them. */
+  get hasMore(): boolean {
+    if (this.#command.linkOnly === true || this.#isStopped !== undefined) return false;
+    return this.#behind().length > 0 && this.#deps.clock.now() < this.#command.deadlineMs;
+  }
+
   async run(): Promise<void> {
     if (this.#command.linkOnly === true || this.#openEntries().length === 0) return this.#returnPermit();
     const permit = await this.#permit();
-    const operations = await this.#load();
+    const operations = await this.#load(leadingRun(this.#openEntries()));
+    const [first] = operations;
+    await (first !== undefined && isDialog(first)
+      ? this.#pushDialog(first, permit)
+      : this.#pushRun(operations, permit));
+    // Order within the session: nothing overtakes what could not be sent.
+    if (this.#isStopped === undefined) return;
+    for (const operation of await this.#load(this.#behind())) this.#note(operation, this.#isStopped);
+  }
+
+  async #pushRun(operations: readonly LoadedOperation[], permit: PermitAnswer): Promise<void> {
     const others = operations.filter((operation) => !isInject(operation));
     const injects = operations.filter(isInject);
     const isUsual = others.length === 0 && this.#lapsed(injects).length === 0;
@@ -197,6 +223,42 @@ class Push {
       : this.#writeMirror(this.#applied.mirror, confirmed));
   }
 
+  /** One change of a dialog. While the upstream works, the mirror that it leads to is made and written. */
+  async #pushDialog(operation: DialogOperation, permit: PermitAnswer): Promise<void> {
+    const { cognigy, clock } = this.#deps;
+    const { deadlineMs, correlationId } = this.#command;
+    const { entry, payload } = operation;
+    const { sessionId, dialog: known, confirmedVersion } = this.#lane;
+    const sentAtMs = clock.now();
+    const sending = cognigy.updateDialog(
+      {
+        sessionId,
+        change: payload.change,
+        ...(payload.ifMatch !== undefined && { ifMatch: payload.ifMatch }),
+        ...(known !== undefined && { known, isOutdated: confirmedVersion > known.atVersion }),
+        isUnknown: this.#isUnknown(operation),
+        believed: () => believedDialog(this.#deps, this.#lane),
+      },
+      { deadlineMs, correlationId, priority: this.#priority, firstPermit: Promise.resolve(permit) },
+    );
+    sending.catch(() => undefined);
+    this.#archived = this.#archive();
+    this.#mirror = await currentMirror(this.#deps, this.#lane);
+    this.#planned = applyOperations(this.#mirror, [operation], sentAtMs);
+    this.#applied = { mirror: this.#mirror, changes: new Map() };
+    const ahead = this.#writeMirror(this.#planned.mirror, [operation]);
+    ahead.catch(() => undefined);
+
+    const result = await sending;
+    this.#count(result, sentAtMs);
+    this.#note(operation, result);
+    this.#report(result);
+    if (result.dialog !== undefined) this.#dialog = { ...result.dialog, atVersion: entry.version };
+    if (result.kind !== 'confirmed') return;
+    this.#applied = this.#planned;
+    this.#stateRef = await ahead;
+  }
+
   /**
    * Injected values whose time is over, of operations that have been tried before. Nobody may know how that ended: the bot may
    * have them (SCENARIOS 9, 10).
@@ -214,7 +276,7 @@ class Push {
     others: readonly LoadedOperation[],
     permit: PermitAnswer,
   ): Promise<void> {
-    const { clock, store } = this.#deps;
+    const { clock, store, cognigy } = this.#deps;
     const nowMs = clock.now();
     this.#archived = this.#archive();
     const reading = currentMirror(this.#deps, this.#lane).then((mirror) => store.loadValues(this.#lane, mirror));
@@ -236,7 +298,10 @@ class Push {
     const forgotten = [...byKey, ...rest];
     if (expiry !== undefined && byKey.length + byContext.length === 0) this.#note(expiry, { kind: 'needless' });
     const undone = undoing(lapsed, current, { nowMs, sent: toSend });
-    const toForget = this.#withForgotten(batches, [...keysToForget(forgotten), ...undone.forget], undone.restore);
+    const toForget = withForgotten(cognigy, batches, {
+      leaving: [...keysToForget(forgotten), ...undone.forget],
+      restored: undone.restore,
+    });
     const unused = await this.#send(toForget, permit, nowMs, rewrites ? undefined : expiry);
     if (this.#isStopped !== undefined) this.#keepLapsed(injects, this.#isStopped);
     const before = reading.then((mirror) => this.#applyVariables(mirror, toSend, nowMs, { forgotten, expiry }));
@@ -291,7 +356,7 @@ class Push {
     return batches;
   }
 
-  #isUnknown({ entry }: InjectOperation): boolean {
+  #isUnknown({ entry }: LoadedOperation): boolean {
     return this.#command.isLeft === true || entry.version <= this.#lane.unknownVersion;
   }
 
@@ -301,34 +366,6 @@ class Push {
       const isLapsed = this.#attempts.get(operation.entry.operationId)?.result.kind === 'expired';
       if (isLapsed && this.#isUnknown(operation)) this.#note(operation, result);
     }
-  }
-
-  /** What the bot is to forget leaves with the first variables, if there are any and there is room; else by itself. */
-  #withForgotten(
-    batches: readonly Batch[],
-    leaving: readonly ExpiredVariable[],
-    restored: readonly Variable[],
-  ): readonly Batch[] {
-    const all = restored.length === 0 ? batches : [{ operations: [], variables: restored }, ...batches];
-    if (leaving.length === 0) return all;
-    const expired = [...new Map(leaving.map((each) => [forgottenId(each), each])).values()];
-    const [first, ...rest] = all;
-    const withAll = first && { ...first, expired };
-    if (withAll !== undefined && this.#fits(withAll)) return [withAll, ...rest];
-    const alone = this.#pieces(expired).map(forgetting);
-    return [...alone, ...all];
-  }
-
-  #fits(batch: Batch): boolean {
-    const { cognigy } = this.#deps;
-    return cognigy.injectBytes(requestOf(batch)) <= cognigy.capabilities.injectMaxBytes;
-  }
-
-  /** As many requests as it takes: to forget a variable may take more bytes than to be told of it. */
-  #pieces(expired: readonly ExpiredVariable[]): (readonly ExpiredVariable[])[] {
-    if (expired.length === 1 || this.#fits(forgetting(expired))) return [expired];
-    const half = Math.ceil(expired.length / 2);
-    return [...this.#pieces(expired.slice(0, half)), ...this.#pieces(expired.slice(half))];
   }
 
   /**
@@ -341,7 +378,7 @@ class Push {
     firstPermit: PermitAnswer | undefined,
   ): Promise<{ readonly stateRef: string } | undefined> {
     const { cognigy, clock, context: rules } = this.#deps;
-    const { telemetry, deadlineMs, correlationId } = this.#command;
+    const { deadlineMs, correlationId } = this.#command;
     const injects = this.#confirmed().filter(isInject);
     let plan: ContextPlan | undefined;
     let writing: Promise<string> | undefined;
@@ -379,8 +416,7 @@ class Push {
       },
     );
     const mirror = await before;
-    telemetry.count('UpstreamRequests', result.attempts);
-    if (result.attempts > 0) telemetry.duration('UpstreamLatency', clock.now() - sentAtMs);
+    this.#count(result, sentAtMs);
     this.#report(result);
 
     const refusals: ContextPlan['refusals'] = plan?.refusals ?? new Map();
@@ -438,10 +474,16 @@ class Push {
     return this.#lane.journal.filter(({ version }) => !this.#lane.endedVersions.has(version));
   }
 
-  #load(): Promise<LoadedOperation[]> {
+  /** What waits behind the run that goes now. */
+  #behind(): readonly JournalEntry[] {
+    const open = this.#openEntries();
+    return open.slice(leadingRun(open).length);
+  }
+
+  #load(entries: readonly JournalEntry[]): Promise<LoadedOperation[]> {
     const { own } = this.#command;
     return Promise.all(
-      this.#openEntries().map(async (entry) => ({
+      entries.map(async (entry) => ({
         entry,
         payload: own?.operationId === entry.operationId ? own.payload : await entry.payload(),
       })),
@@ -458,7 +500,8 @@ class Push {
     const { permit, deadlineMs } = this.#command;
     if (permit?.granted) return permit;
     const askedAtMs = clock.now();
-    const answer = await cognigy.prepare({ deadlineMs, mayWait: true, priority: this.#priority });
+    const surface = this.#openEntries()[0]?.kind === 'dialog-state' ? 'dialog' : 'inject';
+    const answer = await cognigy.prepare({ deadlineMs, mayWait: true, priority: this.#priority, surface });
     if (answer.granted && clock.now() - askedAtMs >= WAIT_WORTH_A_LOOK_MS) {
       const lane = await store.readLane(this.#lane).catch(() => undefined);
       if (lane?.lease?.fence === this.#command.lease.fence) this.#lane = lane;
@@ -474,7 +517,7 @@ class Push {
     expiry?: LoadedOperation,
   ): Promise<PermitAnswer | undefined> {
     const { cognigy, clock } = this.#deps;
-    const { telemetry, deadlineMs, correlationId } = this.#command;
+    const { deadlineMs, correlationId } = this.#command;
     const queue = [...batches];
     let permit: PermitAnswer | undefined = firstPermit;
     for (let batch = queue.shift(); batch !== undefined; batch = queue.shift()) {
@@ -493,8 +536,7 @@ class Push {
         },
       );
       permit = undefined;
-      telemetry.count('UpstreamRequests', result.attempts);
-      if (result.attempts > 0) telemetry.duration('UpstreamLatency', clock.now() - sentAtMs);
+      this.#count(result, sentAtMs);
 
       if (result.kind === 'refused' && SPLIT_CODES.has(result.code) && concerned.length > 1) {
         queue.unshift(...splitBatch(batch, nowMs));
@@ -516,6 +558,12 @@ class Push {
 
   #note(operation: LoadedOperation, result: Attempt['result']): void {
     this.#attempts.set(operation.entry.operationId, { operation, result });
+  }
+
+  #count({ attempts }: WriteResult, sentAtMs: number): void {
+    const { telemetry } = this.#command;
+    telemetry.count('UpstreamRequests', attempts);
+    if (attempts > 0) telemetry.duration('UpstreamLatency', this.#deps.clock.now() - sentAtMs);
   }
 
   #report(result: WriteResult): void {
@@ -593,6 +641,8 @@ class Push {
       applied: this.#applied,
       mirrorVersion: this.#mirror.version,
       stateRef: this.#stateRef,
+      dialog: this.#dialog,
+      hasMore: this.hasMore,
       nextExpiryMs: isMirrorRight ? nextExpiryMs(this.#applied.mirror, nowMs) : this.#lane.nextExpiryMs,
       reports: this.#reports,
       outboxArchived,
@@ -602,7 +652,10 @@ class Push {
       jitter: random.next(),
       newAuditId: () => random.ulid(nowMs),
     });
-    let settled = await store.settle(this.#lane, settlement);
+    const settling = store.settle(this.#lane, settlement);
+    // On the wire together: to be counted takes nobody a round trip of its own (ADR 0015).
+    this.#command.telemetry.operationsSettling(settlingOf(attempts, outcomes, this.#command.own?.operationId));
+    let settled = await settling;
     if (settled === 'moved-on') {
       settled = await store.settle(this.#lane, { ...settlement, dueAtMs: nowMs, isOtherwiseIdle: false });
     }
@@ -635,83 +688,9 @@ class Push {
   }
 }
 
-/** A batch of nothing but what the bot is to forget. */
-function forgetting(expired: readonly ExpiredVariable[]): Batch {
-  return { operations: [], variables: [], expired };
-}
-
 /** What has expired must not leave (DESIGN I5), however long the way to the upstream has taken. */
 function earliestExpiryMs(variables: Batch['variables']): number {
   return variables.reduce((earliest, { expiresAtMs = Infinity }) => Math.min(earliest, expiresAtMs), Infinity);
-}
-
-/**
- * How what may be in the bot, but should not, is set right: the bot forgets it, or gets back what the mirror has there. What is
- * sent anyway needs nothing.
- */
-function undoing(
-  lapsed: readonly Variable[],
-  current: Mirror,
-  { nowMs, sent }: { readonly nowMs: number; readonly sent: readonly InjectOperation[] },
-): { forget: ExpiredVariable[]; restore: Variable[] } {
-  const versions = new Set(sent.map(({ entry }) => entry.version));
-  const forget: ExpiredVariable[] = [];
-  const restore: Variable[] = [];
-  for (const { key, scope, expiresAtMs = 0 } of new Map(lapsed.map((each) => [variableId(each), each])).values()) {
-    const held = current.variables.get(mirrorId({ scope, path: pointerOf([key]) }));
-    if (held === undefined || isExpired(held, nowMs)) forget.push({ key, scope, expiresAtMs });
-    else if (held.value !== undefined && !versions.has(held.version)) {
-      const expiry = held.expiresAtMs !== undefined && { expiresAtMs: held.expiresAtMs };
-      restore.push({ key, scope, value: held.value, ...expiry });
-    }
-  }
-  return { forget, restore };
-}
-
-/** What an operation would have put for a time only, as over by now. */
-function temporaryOf({ entry, payload }: LoadedOperation, planned: Mirror, nowMs: number): MirrorVariable[] {
-  const over = ({ expiresAtMs = nowMs }: { readonly expiresAtMs?: number }) => Math.min(expiresAtMs, nowMs);
-  if (payload.kind === 'inject') {
-    const { version, client: source } = entry;
-    return payload.variables
-      .filter(({ expiresAtMs }) => expiresAtMs !== undefined)
-      .map(({ key, scope, value, ...rest }): MirrorVariable => {
-        const path = pointerOf([key]);
-        return { path, scope, via: 'inject', value, expiresAtMs: over(rest), updatedAtMs: nowMs, source, version };
-      });
-  }
-  return [...planned.variables.values()]
-    .filter((variable) => variable.version === entry.version && variable.expiresAtMs !== undefined)
-    .map((variable) => ({ ...variable, expiresAtMs: over(variable) }));
-}
-
-/** The keys to forget: a key goes as a whole, with all that has expired in it. */
-function keysToForget(leaving: readonly MirrorVariable[]): ExpiredVariable[] {
-  const byKey = new Map<string, ExpiredVariable>();
-  for (const { path, scope, expiresAtMs = 0 } of leaving) {
-    const [key = ''] = tokensOf(path);
-    const variable = { key, scope, expiresAtMs };
-    const id = forgottenId(variable);
-    if ((byKey.get(id)?.expiresAtMs ?? 0) <= expiresAtMs) byKey.set(id, variable);
-  }
-  return [...byKey.values()];
-}
-
-function forgottenId({ key, scope }: Pick<ExpiredVariable, 'key' | 'scope'>): string {
-  return mirrorId({ scope, path: pointerOf([key]) });
-}
-
-/** Without what has left the bot. */
-function withoutLeft(applied: Applied, left: readonly MirrorVariable[], { entry }: LoadedOperation): Applied {
-  const variables = new Map(applied.mirror.variables);
-  for (const variable of left) variables.delete(mirrorId(variable));
-  const changes = new Map(applied.changes);
-  changes.set(entry.operationId, left.map(removalOf));
-  return { mirror: { version: Math.max(applied.mirror.version, entry.version), variables }, changes };
-}
-
-function removalOf(variable: MirrorVariable): AuditChange {
-  return { path: variable.path, scope: variable.scope, before: hashOf(variable), after: null, cause: 'expired' };
 }
 
 function latestExpiryMs(mirror: Mirror): number {

@@ -4,8 +4,8 @@ import { leavesOf, valueAt } from '../context/leaves.ts';
 import { pathOf } from '../context/mirror.ts';
 import { tokensOf } from '../context/pointer.ts';
 import type { PlanRefusal } from './contextPlan.ts';
-import type { Applied, LoadedOperation } from './plan.ts';
-import type { RefusalCode, WriteResult } from './ports/cognigy.ts';
+import { type Applied, type LoadedOperation, variablesOf } from './plan.ts';
+import type { DialogResult, RefusalCode } from './ports/cognigy.ts';
 import type {
   AuditChange,
   AuditPayload,
@@ -23,7 +23,7 @@ import type {
 export interface Attempt {
   readonly operation: LoadedOperation;
   readonly result:
-    | WriteResult
+    | DialogResult
     /** Nothing of it was left to send. */
     | { readonly kind: 'expired' }
     /** There was nothing for it to do. */
@@ -53,6 +53,10 @@ export interface SettlementInput {
   readonly stateRef?: string | undefined;
   /** When the next variable of the mirror that holds now expires, epoch milliseconds. */
   readonly nextExpiryMs?: number | undefined;
+  /** What is known of the dialog since, where anything is. */
+  readonly dialog?: Settlement['dialog'];
+  /** Operations wait behind those that were looked at, and are looked at next. */
+  readonly hasMore?: boolean;
   /** What each confirmed sync has done. */
   readonly reports: ReadonlyMap<string, Omit<SyncReport, 'stateRef'>>;
   readonly outboxArchived: boolean;
@@ -140,7 +144,7 @@ export function settlementOf(input: SettlementInput): Settled {
     (lane.hasOutbox && !input.outboxArchived) ||
     settledPrefix < lane.journal.length;
   const nextExpiryMs = sessionEnded ? undefined : nextLookMs(input, attempts);
-  const settledDueAtMs = isUntouched ? (lane.dueAtMs ?? nowMs) : archiveAt(lane, nowMs);
+  const settledDueAtMs = isUntouched || input.hasMore === true ? (lane.dueAtMs ?? nowMs) : archiveAt(lane, nowMs);
   // While the upstream cannot be reached, what has expired cannot leave either.
   const workAtMs = pending.length > 0 ? deferUntil(input, wasTried ? deferrals : 1) : undefined;
   const hasWork = pending.length > 0 || carriesWork;
@@ -163,6 +167,7 @@ export function settlementOf(input: SettlementInput): Settled {
       deferrals,
       deferredVersion,
       ...unknownOf(lane, pending),
+      ...(input.dialog !== undefined && { dialog: input.dialog }),
       sessionEnded: sessionEnded || (lane.hasEnded && input.stateRef === undefined),
       isOtherwiseIdle: !hasWork,
       nextExpiryMs,
@@ -234,6 +239,7 @@ function outcomeOf({ operation: { entry }, result }: Attempt, input: SettlementI
         latencyMs: input.nowMs - entry.acceptedAtMs,
         result: result.result,
         ...(report !== undefined && { sync: { ...report, ...stateRef } }),
+        ...etagOf(result),
       };
     }
     case 'refused': {
@@ -241,9 +247,13 @@ function outcomeOf({ operation: { entry }, result }: Attempt, input: SettlementI
       // Others' operations may have been accepted as pending already; whether access comes back is not for us to say.
       if (isAboutAccess(result.code) && !isFresh) return undefined;
       const paths = result.paths === undefined ? {} : { paths: result.paths };
-      return { kind: 'refused', operationId, auditId, code: result.code, ...paths };
+      return { kind: 'refused', operationId, auditId, code: result.code, ...paths, ...etagOf(result) };
     }
   }
+}
+
+function etagOf({ dialog }: DialogResult): { etag?: string } {
+  return dialog === undefined ? {} : { etag: dialog.etag };
 }
 
 /** An answer is kept for whoever may ask: a repeat of the key, or the client of an operation that was pushed for it. */
@@ -285,6 +295,7 @@ function auditOf(
     correlationId: entry.correlationId,
     outcome: outcome === undefined ? 'pending' : auditOutcome(outcome),
     changes,
+    ...nextStepOf(operation),
     ...(expired.length > 0 && { expired }),
     versionBefore,
     // An injection may have been confirmed before a sync that was committed earlier: the mirror's version never goes back.
@@ -294,6 +305,11 @@ function auditOf(
     ...(code !== undefined && { code }),
     ...('upstreamStatus' in result && result.upstreamStatus !== undefined && { upstreamStatus: result.upstreamStatus }),
   };
+}
+
+function nextStepOf({ payload }: LoadedOperation): { nextStep?: string } {
+  const nextStep = payload.kind === 'dialog-state' ? payload.change.transition?.nextStep : undefined;
+  return nextStep === undefined ? {} : { nextStep };
 }
 
 /** Injected variables that had expired before they could be pushed. */
@@ -326,10 +342,8 @@ function intended(data: JsonObject): AuditChange[] {
 }
 
 function valueIn(payload: OperationPayload, { path, scope }: AuditChange): JsonValue | undefined {
-  if (payload.kind === 'inject') {
-    return payload.variables.find((variable) => variable.scope === scope && pathOf(variable) === path)?.value;
-  }
-  return payload.kind === 'sync' ? valueAt(payload.data, tokensOf(path)) : undefined;
+  if (payload.kind === 'sync') return valueAt(payload.data, tokensOf(path));
+  return variablesOf(payload).find((variable) => variable.scope === scope && pathOf(variable) === path)?.value;
 }
 
 function pendingCode(result: Attempt['result']): string | undefined {

@@ -6,6 +6,7 @@ import type { SessionId } from '../context/sessionId.ts';
 import type { Vault } from '../platform/vault.ts';
 import { unlessErased } from './history.ts';
 import { type LaneAnswer, type LaneRequest, runOperation } from './lane.ts';
+import { idempotencyOf, newOperation } from './newOperation.ts';
 import type { Outcome } from './ports/sessionStore.ts';
 import type { Telemetry } from './ports/telemetry.ts';
 import type { LaneDeps } from './push.ts';
@@ -56,31 +57,28 @@ export async function sync(deps: SyncDeps, command: SyncCommand): Promise<SyncAn
   return { ...answer, context: answer.context ?? (await contextAfter(deps, command.sessionId, answer.outcome)) };
 }
 
-function laneRequestOf({ clock, random, vault }: SyncDeps, command: SyncCommand): LaneRequest {
-  const acceptedAtMs = clock.now();
-  const { client, data, ttlSeconds, defaultTtlSeconds, idempotencyKey } = command;
-  const expiries = Object.entries(ttlSeconds).map(([pointer, seconds]) => [pointer, acceptedAtMs + seconds * 1_000]);
+function laneRequestOf(deps: SyncDeps, command: SyncCommand): LaneRequest {
+  const nowMs = deps.clock.now();
+  const { client, data, ttlSeconds, defaultTtlSeconds } = command;
+  const expiries = Object.entries(ttlSeconds).map(([pointer, seconds]) => [pointer, nowMs + seconds * 1_000]);
   return {
     sessionId: command.sessionId,
     deadlineMs: command.deadlineMs,
     telemetry: command.telemetry,
-    operation: {
-      operationId: random.ulid(acceptedAtMs),
-      auditId: random.ulid(acceptedAtMs),
+    operation: newOperation(deps, {
       kind: 'sync',
-      acceptedAtMs,
       client,
       correlationId: command.correlationId,
       // By its hash: the data may be large.
-      fingerprint: vault.fingerprint(['sync', valueHash(data), { ...ttlSeconds }]),
+      fingerprint: deps.vault.fingerprint(['sync', valueHash(data), { ...ttlSeconds }]),
       payload: {
         kind: 'sync',
         data,
         expiries: Object.fromEntries(expiries),
-        ...(defaultTtlSeconds > 0 && { defaultExpiresAtMs: acceptedAtMs + defaultTtlSeconds * 1_000 }),
+        ...(defaultTtlSeconds > 0 && { defaultExpiresAtMs: nowMs + defaultTtlSeconds * 1_000 }),
       },
-      ...(idempotencyKey !== undefined && { idempotencyHash: vault.fingerprint(['key', client, idempotencyKey]) }),
-    },
+      ...idempotencyOf(deps.vault, command),
+    }),
   };
 }
 

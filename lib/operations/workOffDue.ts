@@ -1,6 +1,7 @@
 import type { SessionId } from '../context/sessionId.ts';
+import { newOperation } from './newOperation.ts';
 import type { PermitAnswer } from './ports/cognigy.ts';
-import type { Lane, Lease, NewOperation, SessionKey } from './ports/sessionStore.ts';
+import type { Lane, Lease, SessionKey } from './ports/sessionStore.ts';
 import type { Telemetry } from './ports/telemetry.ts';
 import { type LaneDeps, pushLane } from './push.ts';
 
@@ -204,24 +205,21 @@ function isLeavingAlready({ journal, endedVersions }: Lane): boolean {
  * (DESIGN I3). Returns the lane when we may push it.
  */
 async function commitExpiry(
-  { store, random, clock }: LaneDeps,
+  deps: LaneDeps,
   sessionId: SessionId,
   lease: Lease,
   correlationId: string,
 ): Promise<Lane | undefined> {
-  const nowMs = clock.now();
-  const operation: NewOperation = {
-    operationId: random.ulid(nowMs),
-    auditId: random.ulid(nowMs),
+  const { store } = deps;
+  const operation = newOperation(deps, {
     kind: 'expire',
-    acceptedAtMs: nowMs,
     client: BRIDGE,
     correlationId,
     fingerprint: '',
     payload: { kind: 'expire' },
-  };
+  });
   const committed = await store.commit({ sessionId, operation, lease, dueAtMs: lease.untilMs });
   if (committed.kind === 'committed' && committed.holdsLease) return committed.lane;
   // The journal is full: what waits in it goes first. Or a lease is there whose time is over.
-  return store.takeLease({ sessionId }, lease, nowMs);
+  return store.takeLease({ sessionId }, lease, operation.acceptedAtMs);
 }

@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { SNAPSHOT_SCOPES, type SnapshotScope } from '../operations/ports/cognigy.ts';
 
 /** The environment is incomplete or contradicts itself. Names variables, never their values (SCENARIOS 46). */
 export class ConfigError extends Error {
@@ -37,12 +38,18 @@ const environment = z.object({
   UPSTREAM_MAX_CONCURRENT: wholeNumber(5, 1, 1_000),
   UPSTREAM_TIMEOUT_MS: wholeNumber(4_000, 50, 60_000),
   REQUEST_BUDGET_MS: wholeNumber(8_000, 100, 29_000),
+  WEBHOOK_BUDGET_MS: wholeNumber(4_000, 500, 29_000),
+  ALLOW_UNSIGNED_WEBHOOKS: flag,
   SESSION_TTL_SECONDS: wholeNumber(3_600, 1, 604_800),
   SESSION_ID_PREFIX: z._default(z.string().check(z.maxLength(64, 'must have at most 64 characters')), ''),
   AUDIT_RETENTION_DAYS: wholeNumber(90, 1, 3_650),
   AUDIT_VALUES: flag,
   CONTEXT_MAX_BYTES: wholeNumber(95_000, 1_000, 1_048_576),
   SYNC_DEFAULT_TTL_SECONDS: wholeNumber(300, 0, 31_536_000),
+  SCOPE_PRECEDENCE: z.pipe(
+    z._default(z.string(), SNAPSHOT_SCOPES.join(',')),
+    z.transform((text) => text.split(',').map((scope) => scope.trim())),
+  ),
   DUE_SHARDS: wholeNumber(16, 1, 256),
   AWS_REGION: z._default(required, 'eu-central-1'),
   AWS_ACCESS_KEY_ID: required,
@@ -65,6 +72,10 @@ export interface Config {
   };
   /** How long a client is kept waiting before its operation is left to the schedule. */
   readonly requestBudgetMs: number;
+  /** Within this the `webhook` route has answered, milliseconds. */
+  readonly webhookBudgetMs: number;
+  /** Whether the `webhook` route takes what nobody has signed, as long as there is no secret for signatures. */
+  readonly allowUnsignedWebhooks: boolean;
   readonly sessionTtlMs: number;
   readonly sessionIdPrefix: string;
   readonly auditRetentionMs: number;
@@ -72,6 +83,8 @@ export interface Config {
   readonly contextMaxBytes: number;
   /** Life of leaves that a sync writes without a word about it, seconds; 0 = they stay. */
   readonly syncDefaultTtlSeconds: number;
+  /** Scopes of variables, weakest first. */
+  readonly scopePrecedence: readonly SnapshotScope[];
   readonly dueShards: number;
   readonly aws: {
     readonly region: string;
@@ -108,12 +121,15 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
       ...(values.UPSTREAM_BURST > 0 && { burst: values.UPSTREAM_BURST }),
     },
     requestBudgetMs: values.REQUEST_BUDGET_MS,
+    webhookBudgetMs: values.WEBHOOK_BUDGET_MS,
+    allowUnsignedWebhooks: values.ALLOW_UNSIGNED_WEBHOOKS,
     sessionTtlMs: values.SESSION_TTL_SECONDS * 1_000,
     sessionIdPrefix: values.SESSION_ID_PREFIX,
     auditRetentionMs: values.AUDIT_RETENTION_DAYS * 86_400_000,
     auditValues: values.AUDIT_VALUES,
     contextMaxBytes: values.CONTEXT_MAX_BYTES,
     syncDefaultTtlSeconds: values.SYNC_DEFAULT_TTL_SECONDS,
+    scopePrecedence: precedenceOf(values.SCOPE_PRECEDENCE),
     dueShards: values.DUE_SHARDS,
     aws: {
       region: values.AWS_REGION,
@@ -124,6 +140,11 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
       },
     },
   };
+}
+
+/** The scopes that are named; {@link contradictions} sees to it that these are all of them, once each. */
+function precedenceOf(named: readonly string[]): SnapshotScope[] {
+  return named.flatMap((name) => SNAPSHOT_SCOPES.filter((scope) => scope === name));
 }
 
 function contradictions(values: z.infer<typeof environment>): string[] {
@@ -137,6 +158,10 @@ function contradictions(values: z.infer<typeof environment>): string[] {
   if (search !== '' || hash !== '') problems.push('COGNIGY_BASE_URL must have neither query nor fragment');
   if (values.UPSTREAM_BURST > 0 && values.UPSTREAM_BURST >= Math.max(2, values.UPSTREAM_RATE_PER_MINUTE)) {
     problems.push('UPSTREAM_BURST must be smaller than UPSTREAM_RATE_PER_MINUTE');
+  }
+  const { SCOPE_PRECEDENCE: named } = values;
+  if (named.length !== SNAPSHOT_SCOPES.length || new Set(precedenceOf(named)).size !== SNAPSHOT_SCOPES.length) {
+    problems.push(`SCOPE_PRECEDENCE must name each of ${SNAPSHOT_SCOPES.join(', ')} once`);
   }
   return problems;
 }

@@ -1,9 +1,18 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { verifyStandardWebhook } from '../events/standardWebhooks.ts';
 import type { HttpHandlerOptions } from '../http/handler.ts';
+import type { CognigyPort } from '../operations/ports/cognigy.ts';
+import type { RollupReader } from '../operations/ports/rollups.ts';
+import type { SignatureVerifier } from '../operations/ports/signatures.ts';
 import type { LaneDeps } from '../operations/push.ts';
+import type { SnapshotDeps } from '../operations/takeSnapshot.ts';
 import { DynamoSessionStore } from '../store/dynamoSessionStore.ts';
+import { DynamoEventQueue } from '../store/eventQueue.ts';
 import { DynamoRateStore } from '../store/rateStore.ts';
+import { DynamoRollupReader } from '../store/rollupReader.ts';
+import { DynamoRollupWriter } from '../store/rollupWriter.ts';
+import { DynamoSnapshotStats } from '../store/snapshotStats.ts';
 import { Table } from '../store/table.ts';
 import { DynamoTokenStore } from '../store/tokenStore.ts';
 import { Governor } from '../upstream/governor.ts';
@@ -11,7 +20,7 @@ import { createSessionApi } from '../upstream/session-api/index.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { type Config, readConfig } from './config.ts';
 import { createRandom, type Random } from './random.ts';
-import { type BridgeSecrets, SecretSource } from './secrets.ts';
+import { type BridgeSecrets, incomplete, SecretSource } from './secrets.ts';
 import { TelemetryFactory } from './telemetry.ts';
 import { tenantSchema } from './tenantSchema.ts';
 import { Vault } from './vault.ts';
@@ -49,8 +58,8 @@ export interface Parts {
 /** Builds a function's services; called once for each version of the secret. A function bundles only what its wire names. */
 export type Wire<Services> = (parts: Parts) => Services;
 
-/** Services of functions that only read. */
-export const wireReads = ({ config, clock, table, vault }: Parts) => ({
+/** What of the table all functions use. */
+const wireReads = ({ config, clock, table, vault }: Parts) => ({
   clock,
   store: new DynamoSessionStore(table, vault, {
     dueShards: config.dueShards,
@@ -58,9 +67,8 @@ export const wireReads = ({ config, clock, table, vault }: Parts) => ({
   }),
 });
 
-/** Services of functions that change sessions. */
-export const wireLane = (parts: Parts): LaneDeps & { readonly vault: Vault } => {
-  const { config, clock, random, table, secrets, vault } = parts;
+/** The tenant, with its shared tokens and its shared budget. */
+const wireCognigy = ({ config, clock, random, table, secrets, vault }: Parts): CognigyPort => {
   const { clientId, clientSecret, tenantId } = secrets;
   const { ratePerMinute, burst, maxConcurrent, timeoutMs } = config.upstream;
   const tenant = `${config.cognigyBaseUrl}|${tenantId ?? ''}`;
@@ -72,6 +80,37 @@ export const wireLane = (parts: Parts): LaneDeps & { readonly vault: Vault } => 
     random,
     ...(burst !== undefined && { burst }),
   });
+  return createSessionApi({
+    baseUrl: config.cognigyBaseUrl,
+    credentials: async () => ({ clientId, clientSecret, ...(tenantId !== undefined && { tenantId }) }),
+    tokenKey: (surface) => vault.hashId('token', `${tenant}|${surface}|${clientId}`),
+    fetch: globalThis.fetch,
+    clock,
+    random,
+    tokenStore: new DynamoTokenStore(table, vault),
+    governor,
+    maxConcurrent,
+    requestTimeoutMs: timeoutMs,
+  });
+};
+
+/** Services of functions that look at sessions, here and at the tenant. */
+export const wireSnapshots = (parts: Parts): SnapshotDeps & { readonly rollups: RollupReader } => {
+  const { config, random, table, vault } = parts;
+  return {
+    ...wireReads(parts),
+    random,
+    cognigy: wireCognigy(parts),
+    events: new DynamoEventQueue(table, vault, { dueShards: config.dueShards }),
+    stats: new DynamoSnapshotStats(table, vault),
+    rollups: new DynamoRollupReader(table),
+    precedence: config.scopePrecedence,
+  };
+};
+
+/** Services of functions that change sessions. */
+export const wireLane = (parts: Parts): LaneDeps & { readonly vault: Vault } => {
+  const { config, random, vault } = parts;
   return {
     ...wireReads(parts),
     random,
@@ -79,18 +118,22 @@ export const wireLane = (parts: Parts): LaneDeps & { readonly vault: Vault } => 
     context: { schema: tenantSchema, maxBytes: config.contextMaxBytes },
     sessionTtlMs: config.sessionTtlMs,
     auditValues: config.auditValues,
-    cognigy: createSessionApi({
-      baseUrl: config.cognigyBaseUrl,
-      credentials: async () => ({ clientId, clientSecret, ...(tenantId !== undefined && { tenantId }) }),
-      tokenKey: (surface) => vault.hashId('token', `${tenant}|${surface}|${clientId}`),
-      fetch: globalThis.fetch,
-      clock,
-      random,
-      tokenStore: new DynamoTokenStore(table, vault),
-      governor,
-      maxConcurrent,
-      requestTimeoutMs: timeoutMs,
-    }),
+    cognigy: wireCognigy(parts),
+  };
+};
+
+/**
+ * Services of the function that takes messages on their way to the bot.
+ * @throws {SecretError} where there is no secret for signatures, and nothing permits to do without (SCENARIOS 38).
+ */
+export const wireWebhook = (parts: Parts): ReturnType<typeof wireLane> & { readonly verify: SignatureVerifier } => {
+  const { config, clock, secrets } = parts;
+  const { webhookSecrets } = secrets;
+  if (webhookSecrets === undefined && !config.allowUnsignedWebhooks) throw incomplete(['webhookSecrets: is missing']);
+  return {
+    ...wireLane(parts),
+    verify: (signed) =>
+      webhookSecrets === undefined ? { ok: true } : verifyStandardWebhook(signed, webhookSecrets, clock.now()),
   };
 };
 
@@ -126,7 +169,7 @@ export function createBridge<Services>(functionName: string, wire: Wire<Services
   // A cold start overlaps with the read; whoever needs it first is told if it failed.
   services().catch(() => undefined);
 
-  const telemetry = new TelemetryFactory(functionName);
+  const telemetry = new TelemetryFactory(functionName, { rollups: new DynamoRollupWriter(table, random), clock });
   return {
     config,
     clock,

@@ -34,6 +34,24 @@ const clientGrant = z.object(
   'must be an object',
 );
 
+/** Base64, with or without `whsec_` before it, of 24 to 64 bytes by the standard; from 16 bytes on nobody guesses it. */
+const webhookSecret = string.check(
+  z.refine((text) => {
+    const encoded = text.replace(/^whsec_/, '');
+    const isBase64 = encoded.length % 4 === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(encoded);
+    return isBase64 && Buffer.from(encoded, 'base64').byteLength >= 16;
+  }, 'must be whsec_ and base64 of at least 16 bytes'),
+);
+
+const webhookSecrets = z
+  .array(webhookSecret, 'must be a list')
+  .check(z.minLength(1, 'is empty'), z.maxLength(2, 'has more than two'));
+
+/** What is wrong with secrets for webhooks' signatures, in words that go on from their name; `undefined` where nothing is. */
+export function webhookSecretProblem(secrets: readonly string[]): string | undefined {
+  return webhookSecrets.safeParse(secrets).error?.issues[0]?.message;
+}
+
 const bridgeSecrets = z.object(
   {
     clientId: nonEmpty,
@@ -42,6 +60,8 @@ const bridgeSecrets = z.object(
     apiKey: z.exactOptional(nonEmpty),
     /** Root of all keyed hashes and of all sealing. Changing it orphans everything stored. */
     masterKey: base64Key,
+    /** Live secrets of the `webhook` route's signatures; two while they are rotated. */
+    webhookSecrets: z.exactOptional(webhookSecrets),
     clients: z.array(clientGrant, 'is missing or not a list').check(z.minLength(1, 'is empty')),
   },
   'must be an object',
@@ -107,6 +127,10 @@ export function parseSecrets(text: string): BridgeSecrets {
   }
   const parsed = bridgeSecrets.safeParse(json);
   if (parsed.success) return parsed.data;
-  const members = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
-  throw new SecretError(`the secret named by BRIDGE_SECRET_ID is not complete: ${members.join('; ')}`);
+  throw incomplete(parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`));
+}
+
+/** @param members - what is wrong, each with the member's name, never with a value */
+export function incomplete(members: readonly string[]): SecretError {
+  return new SecretError(`the secret named by BRIDGE_SECRET_ID is not complete: ${members.join('; ')}`);
 }

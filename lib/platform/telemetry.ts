@@ -1,22 +1,28 @@
 import { Logger } from '@aws-lambda-powertools/logger';
 import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
-import type { Telemetry } from '../operations/ports/telemetry.ts';
+import type { OperationEnd, Telemetry } from '../operations/ports/telemetry.ts';
+import { type MeterOptions, OperationMeter } from './operationMeter.ts';
 import { SecretError } from './secrets.ts';
 
 /** Telemetry of one invocation. */
 export interface InvocationTelemetry extends Telemetry {
-  /** Writes the metrics out; call once, at the end. */
-  flush(): void;
+  /** How the invocation's own operation was answered. Ignored where a settle has told it already. */
+  operationAnswered(end: OperationEnd): void;
+  /** Writes the metrics out, and waits a moment for the counts that are being written; call once, at the end. Never rejects. */
+  flush(): Promise<void>;
 }
 
 /** Makes each invocation its own logger and metrics: several may share one process (Lambda Managed Instances). */
 export class TelemetryFactory {
   readonly #logger = new Logger();
   readonly #functionName: string;
+  readonly #meter: MeterOptions | undefined;
   #isCold = true;
 
-  constructor(functionName: string) {
+  /** Without a `meter` operations are not counted for everybody. */
+  constructor(functionName: string, meter?: MeterOptions) {
     this.#functionName = functionName;
+    this.#meter = meter;
   }
 
   /** Dimensions are service and function: never an id, of which there are too many, and which say too much. */
@@ -25,7 +31,7 @@ export class TelemetryFactory {
     const metrics = new Metrics({ defaultDimensions: { function: this.#functionName } });
     metrics.addMetric('ColdStart', MetricUnit.Count, this.#isCold ? 1 : 0);
     this.#isCold = false;
-    return {
+    const telemetry: Pick<Telemetry, 'count' | 'duration' | 'log'> = {
       count: (metric, value = 1) => metrics.addMetric(metric, MetricUnit.Count, value),
       duration: (metric, ms) => metrics.addMetric(metric, MetricUnit.Milliseconds, ms),
       log: (level, message, fields = {}, error = undefined) => {
@@ -34,7 +40,21 @@ export class TelemetryFactory {
           error === undefined ? { ...fields } : { ...fields, failure: { ...describeError(error) } },
         );
       },
-      flush: () => metrics.publishStoredMetrics(),
+    };
+    const meter =
+      this.#meter &&
+      new OperationMeter(this.#meter, (error) => {
+        telemetry.count('OperationNotCounted');
+        telemetry.log('error', 'an operation could not be counted', {}, error);
+      });
+    return {
+      ...telemetry,
+      operationsSettling: (settling) => meter?.settling(settling),
+      operationAnswered: (end) => meter?.answered(end),
+      flush: async () => {
+        await meter?.end();
+        metrics.publishStoredMetrics();
+      },
     };
   }
 }

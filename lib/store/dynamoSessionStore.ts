@@ -17,6 +17,7 @@ import type { Vault } from '../platform/vault.ts';
 import { Answers } from './answers.ts';
 import { AuditTrail } from './auditTrail.ts';
 import { Eraser } from './eraser.ts';
+import { sessionPk } from './keys.ts';
 import { LaneReader } from './laneReader.ts';
 import { Lanes, type LanesOptions } from './lanes.ts';
 import { Mirrors } from './mirrors.ts';
@@ -25,6 +26,7 @@ import type { Table } from './table.ts';
 
 /** {@link SessionStore} over one DynamoDB table. */
 export class DynamoSessionStore implements SessionStore {
+  readonly #vault: Vault;
   readonly #reader: LaneReader;
   readonly #answers: Answers;
   readonly #lanes: Lanes;
@@ -34,6 +36,7 @@ export class DynamoSessionStore implements SessionStore {
 
   constructor(table: Table, vault: Vault, options: LanesOptions) {
     const payloads = new Payloads(table, vault);
+    this.#vault = vault;
     this.#reader = new LaneReader(table, payloads, vault);
     this.#answers = new Answers(table, this.#reader, payloads, vault);
     this.#lanes = new Lanes(table, { payloads, vault, reader: this.#reader, answers: this.#answers }, options);
@@ -96,6 +99,10 @@ export class DynamoSessionStore implements SessionStore {
 
   erase(lane: Lane, erasure: Erasure) {
     return this.#eraser.erase(lane, erasure);
+  }
+
+  eraseWithoutLane(session: SessionKey) {
+    return this.#eraser.eraseWithoutLane(sessionPk(this.#vault, session));
   }
 
   readAudit(session: SessionKey, query: AuditQuery): Promise<AuditPage | undefined> {

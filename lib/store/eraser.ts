@@ -1,11 +1,11 @@
 import type { Erasure, Lane } from '../operations/ports/sessionStore.ts';
-import { BLOB_PREFIX, OUTCOME_PREFIX, STATE_PREFIX } from './keys.ts';
+import { BLOB_PREFIX, EVENT_PREFIX, OUTCOME_PREFIX, SNAPSHOTS_SK, STATE_PREFIX } from './keys.ts';
 import type { LaneReader } from './laneReader.ts';
 import type { Lanes } from './lanes.ts';
 import { collect, type Key, type Table } from './table.ts';
 
 /** What lies beside the lane and its audit entries. */
-const CONTENT_PREFIXES = [STATE_PREFIX, BLOB_PREFIX, OUTCOME_PREFIX];
+const CONTENT_PREFIXES = [STATE_PREFIX, BLOB_PREFIX, OUTCOME_PREFIX, EVENT_PREFIX, SNAPSHOTS_SK];
 
 /**
  * Erases a session (SPEC 2 "Erase"): first the lane forgets the salt of which the key to everything is made, then the items
@@ -25,7 +25,7 @@ export class Eraser {
   /** False when the lane has changed since it was read. Again for what is erased already: finishes what was cut short. */
   async erase(lane: Lane, erasure: Erasure): Promise<boolean> {
     // Before the lane forgets: what comes afterwards is of a session that begins anew, and must stay.
-    const keys = await this.#contentKeys(lane);
+    const keys = await this.#contentKeys(this.#reader.placeOf(lane).pk);
     const isForgotten = this.#lanes.isForgotten(lane)
       ? await this.#lanes.isStillForgotten(lane)
       : await this.#lanes.forget(lane, erasure);
@@ -33,8 +33,12 @@ export class Eraser {
     return isForgotten;
   }
 
-  async #contentKeys(lane: Lane): Promise<Key[]> {
-    const { pk } = this.#reader.placeOf(lane);
+  /** What a session has that nobody has ever written to: it has been looked at (SPEC 2 "snapshot"). */
+  async eraseWithoutLane(pk: string): Promise<void> {
+    await this.#table.deleteMany(await this.#contentKeys(pk));
+  }
+
+  async #contentKeys(pk: string): Promise<Key[]> {
     const found = await Promise.all(CONTENT_PREFIXES.map((prefix) => collect(this.#table.queryKeys({ pk, prefix }))));
     return found.flat();
   }

@@ -22,6 +22,8 @@ export const STATE_PREFIX = 'STATE#';
 export const AUDIT_PREFIX = 'AUDIT#';
 export const BLOB_PREFIX = 'BLOB#';
 export const OUTCOME_PREFIX = 'OUTCOME#';
+export const EVENT_PREFIX = 'EVENT#';
+export const SNAPSHOTS_SK = 'SNAPSHOTS';
 
 /** Twelve digits sort as numbers up to a million operations a second for eleven days. */
 function sortable(number: number): string {
@@ -52,6 +54,21 @@ export function outcomeKey(pk: string, outcomeId: string): Key {
   return { pk, sk: OUTCOME_PREFIX + outcomeId };
 }
 
+/** An event that waits for its delivery. */
+export function eventKey(pk: string, eventId: string): Key {
+  return { pk, sk: EVENT_PREFIX + eventId };
+}
+
+/** Inverse of {@link eventKey} for keys that come out of the due index. */
+export function eventIdOf({ sk }: Key): string {
+  return sk.slice(EVENT_PREFIX.length);
+}
+
+/** What is remembered of a session's live reads. */
+export function snapshotsKey(pk: string): Key {
+  return { pk, sk: SNAPSHOTS_SK };
+}
+
 export function tokenKeyOf(tokenKey: string): Key {
   return { pk: `TOKEN#${tokenKey}`, sk: 'TOKEN' };
 }
@@ -60,13 +77,38 @@ export function rateKeyOf(cell: string): Key {
   return { pk: `RATE#${cell}`, sk: 'RATE' };
 }
 
+/** Counts of one hour and function are spread over so many items: one item takes 1,000 writes a second. */
+export const ROLLUP_SHARDS = 8;
+
+/** The hour of a moment (epoch milliseconds), counted from the epoch. */
+export function rollupHour(epochMs: number): number {
+  return Math.floor(epochMs / 3_600_000);
+}
+
+/** Counts of one function's operations in one hour, or what one of the shards has of them. */
+export function rollupKey(hour: number, shard: number, functionName: string): Key {
+  return { pk: `METRIC#${hour}#${shard}`, sk: functionName };
+}
+
 /** Which of `shards` partitions of the due index a session belongs to: spread evenly, always the same. */
 export function dueShardOf(pk: string, shards: number): string {
+  return dueShardName(shardOf(pk, shards));
+}
+
+function shardOf(pk: string, shards: number): number {
   // The key's own characters are a keyed hash, so that any four of them are uniform.
-  const sample = Buffer.from(pk.slice(SESSION.length), 'base64url').readUInt32BE(0);
-  return dueShardName(sample % shards);
+  return Buffer.from(pk.slice(SESSION.length), 'base64url').readUInt32BE(0) % shards;
 }
 
 export function dueShardName(shard: number): string {
   return `DUE#${shard}`;
+}
+
+/** Which partition of the due index a session's events wait in: who looks for lanes does not see them. */
+export function outShardOf(pk: string, shards: number): string {
+  return outShardName(shardOf(pk, shards));
+}
+
+export function outShardName(shard: number): string {
+  return `OUT#${shard}`;
 }

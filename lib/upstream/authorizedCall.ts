@@ -6,7 +6,7 @@ import type {
   WriteResult,
 } from '../operations/ports/cognigy.ts';
 import type { HttpAnswer, HttpRequest } from './httpClient.ts';
-import { type RetryOptions, type RetryOutcome, sendWithRetry } from './retry.ts';
+import { type RetryCall, type RetryOptions, type RetryOutcome, sendWithRetry } from './retry.ts';
 import type { TokenAnswer, TokenSource } from './tokens.ts';
 
 /** How a call ends without the answer it wanted. */
@@ -29,7 +29,8 @@ export interface AuthorizedCallOptions extends RetryOptions {
 }
 
 /** One request of a call: who is asked, what is sent, and until when, where that is earlier than the call's own time. */
-export type CallRequest = Pick<HttpRequest, 'method' | 'url' | 'body' | 'ifMatch' | 'sendByMs'>;
+export type CallRequest = Pick<HttpRequest, 'method' | 'url' | 'body' | 'ifMatch' | 'sendByMs'> &
+  Pick<RetryCall, 'isRepeatable'>;
 
 /**
  * One call of a use case: its requests, with token and retries, under one deadline, and what they add up to.
@@ -90,6 +91,7 @@ export class AuthorizedCall {
           priority,
           ...(firstPermit !== undefined && { firstPermit }),
           ...(anotherFollows && { onLeaving: () => this.#askAhead() }),
+          ...(request.isRepeatable !== undefined && { isRepeatable: request.isRepeatable }),
         },
       );
       this.#note(request, outcome);

@@ -31,6 +31,8 @@ export interface RetryCall {
   readonly firstPermit?: Promise<PermitAnswer>;
   /** Called as a try leaves, with permit and place in hand. Must not throw. */
   readonly onLeaving?: () => void;
+  /** False where sending again what may have been applied would do harm: then that is for the caller to find out. */
+  readonly isRepeatable?: boolean;
 }
 
 export type RetryOutcome = {
@@ -93,9 +95,11 @@ export async function sendWithRetry(
     const pauseMs = attempts === 1 && isDeadSocket(outcome) ? 0 : backoffMs(attempts - 1, random.next());
     const nowMs = clock.now();
     const nextAtMs = Math.max(nowMs + pauseMs, verdict.retryAtMs ?? 0);
-    if (attempts >= MAX_TRIES || nextAtMs >= sendByMs) {
+    const mustNotRepeat = call.isRepeatable === false && verdict.maybeApplied;
+    if (mustNotRepeat || attempts >= MAX_TRIES || nextAtMs >= sendByMs) {
       const counts = { attempts, maybeApplied, throttled: throttledTries };
-      const ended = { ...verdict, kind: 'unavailable', ...counts, triesLeft: attempts < MAX_TRIES } as const;
+      const triesLeft = !mustNotRepeat && attempts < MAX_TRIES;
+      const ended = { ...verdict, kind: 'unavailable', ...counts, triesLeft } as const;
       if (!throttled || verdict.retryAtMs !== undefined) return ended;
       await governor.pause(nowMs + DEFAULT_PAUSE_MS);
       return { ...ended, retryAtMs: nowMs + DEFAULT_PAUSE_MS };

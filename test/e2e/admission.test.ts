@@ -11,16 +11,20 @@ const as = ({ apiKey }: { apiKey: string }) => ({ authorization: `Bearer ${apiKe
 describe('who gets in', () => {
   let bridge: Bridge;
   beforeAll(async () => {
-    bridge = await startBridge({ clients: [CRM, READER, NOTHING] });
+    bridge = await startBridge({ clients: [CRM, READER, NOTHING], webhookSecrets: [`whsec_${'c2VjcmV0'.repeat(4)}`] });
   });
   afterAll(() => bridge.close());
 
   const routes = functionDefinitions()
     .flatMap((definition) => definition.routes)
     .map((route) => route.split(' ') as [string, string]);
+  const isSigned = ([, template]: [string, string]) => template.startsWith('/v1/webhooks/');
+  const ofClients = routes.filter((route) => !isSigned(route));
+  const pathTo = (template: string, session: string) => template.replace(/\{\w+Id\}/, session);
+  const sent = (session: string) => bridge.tenant.journal.entries({ sessionId: session });
 
-  it.each(routes)('SCENARIO 36: %s %s takes nobody without a valid key', async (method, template) => {
-    const path = template.replace('{sessionId}', 'sess_closed');
+  it.each(ofClients)('SCENARIO 36: %s %s takes nobody without a valid key', async (method, template) => {
+    const path = pathTo(template, 'sess_closed');
     for (const headers of [
       {},
       { authorization: 'Bearer wrong' },
@@ -40,7 +44,7 @@ describe('who gets in', () => {
       expectProblem(reply, 401, 'unauthenticated');
       expect(reply.headers['www-authenticate']).toMatch(/^Bearer/);
     }
-    expect([...bridge.requests('sess_closed'), ...bridge.syncs('sess_closed')]).toEqual([]);
+    expect(sent('sess_closed')).toEqual([]);
     expectProblem(await bridge.get('/v1/sessions/sess_closed'), 404, 'unknown-session');
     // Nobody was known: nothing is noted either.
     expectProblem(await bridge.get('/v1/sessions/sess_closed/audit'), 404, 'unknown-session');
@@ -49,23 +53,50 @@ describe('who gets in', () => {
   it('SCENARIO 36: these are all routes there are', () => {
     expect(routes.map((route) => route.join(' ')).sort()).toEqual([
       'DELETE /v1/sessions/{sessionId}',
+      'GET /v1/metrics',
       'GET /v1/sessions/{sessionId}',
       'GET /v1/sessions/{sessionId}/audit',
       'GET /v1/sessions/{sessionId}/diff',
+      'GET /v1/sessions/{sessionId}/snapshot',
+      'PATCH /v1/dialogs/{dialogId}/state',
       'POST /v1/sessions/{sessionId}/sync',
       'POST /v1/sessions/{sessionId}/variables',
+      'POST /v1/webhooks/cognigy',
     ]);
   });
 
-  it.each(routes)('SCENARIO 36: %s %s takes no client without its grant', async (method, template) => {
-    const path = template.replace('{sessionId}', 'sess_nothing');
+  it.each(routes.filter(isSigned))(
+    'SCENARIO 37: %s %s takes nothing that is not signed, whatever key comes with it',
+    async (method, path) => {
+      for (const headers of [{}, { authorization: `Bearer ${LOCAL_KEY}` }, { 'x-api-key': LOCAL_KEY }]) {
+        const body = JSON.stringify({
+          sessionId: 'sess_unsigned',
+          userId: 'u',
+          message: 'm',
+          channel: 'c',
+          timestamp: 1,
+        });
+        const reply = await send(bridge.url, path, {
+          method,
+          headers: { 'content-type': 'application/json', ...headers },
+          body,
+        });
+        expectProblem(reply, 401, 'unauthenticated');
+      }
+      expect(sent('sess_unsigned')).toEqual([]);
+      expectProblem(await bridge.get('/v1/sessions/sess_unsigned/audit'), 404, 'unknown-session');
+    },
+  );
+
+  it.each(ofClients)('SCENARIO 36: %s %s takes no client without its grant', async (method, template) => {
+    const path = pathTo(template, 'sess_nothing');
     const reply = await send(bridge.url, path, {
       method,
       headers: { 'content-type': 'application/json', ...as(NOTHING) },
-      ...(method === 'POST' && { body: '{"no":"body is looked at"}' }),
+      ...(['POST', 'PATCH'].includes(method) && { body: '{"no":"body is looked at"}' }),
     });
     expectProblem(reply, 403, 'forbidden');
-    expect([...bridge.requests('sess_nothing'), ...bridge.syncs('sess_nothing')]).toEqual([]);
+    expect(sent('sess_nothing')).toEqual([]);
   });
 
   it('takes the key from either header', async () => {

@@ -95,6 +95,32 @@ describe('the requests in the README', () => {
     });
   });
 
+  it('Dialog: moves it on, and refuses what is stale', async () => {
+    const [move = '', stale = ''] = requestsOf('Dialog: variables and the next step, together');
+    const [output, updated] = await paste(move);
+    expect(updated).toMatchObject({ status: 'updated', visibility: 'confirmed', result: { version: 2 } });
+    expect(output).toContain('etag: "2"');
+    expect((await paste(stale))[1]).toMatchObject({ status: 412, code: 'version-mismatch' });
+  });
+
+  it('Webhook: enriches the session before it is answered, once', async () => {
+    const [send = ''] = requestsOf('Webhook: before the bot understands a message');
+    const [, first] = await paste(send);
+    expect(first).toMatchObject({ status: 'processed', sessionId: 'sess_6' });
+    expect((await paste(send))[1]).toEqual(first);
+  });
+
+  it('Snapshot: shows what the bot has', async () => {
+    const [, snapshot] = await paste(one(requestsOf('Snapshot: what the bot has right now')));
+    expect(snapshot).toMatchObject({
+      sessionId: 'sess_3',
+      freshness: 'live',
+      variables: { order: { value: { items: ['map', 'tent'], paid: true }, type: 'object', isSystem: false } },
+      metrics: { totalRetrieved: 3 },
+      auditTrail: [{ operation: 'sync' }, { operation: 'sync' }],
+    });
+  });
+
   it('Expiry: shows a value, and then does not', async () => {
     const [, before, after] = await paste(one(requestsOf('Expiry and the schedule')));
     expect(before.context.otp).toBe('1234');
@@ -107,6 +133,13 @@ describe('the requests in the README', () => {
     expect(put).toEqual({ FailedEntryCount: 0, Entries: [{ EventId: expect.any(String) }] });
     const entries = await eventually(async () => (await started.send('/v1/sessions/sess_4/audit')).body.entries);
     expect(entries).toMatchObject([{ operation: 'sync', client: 'event:crm', outcome: 'confirmed' }]);
+  });
+
+  it('Metrics: tells what came of all that was asked for', async () => {
+    const [, report] = await paste(one(requestsOf('Metrics')));
+    expect(report).toMatchObject({ windowHours: 24, byFunction: { inject: { p50Ms: expect.any(Number) } } });
+    expect(report.successCount).toBeGreaterThan(1);
+    expect(report.totalOperations).toBe(report.successCount + report.failureCount);
   });
 
   it('Erase: leaves an audit trail and nothing else', async () => {

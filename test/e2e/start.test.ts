@@ -9,6 +9,9 @@ import type { Json } from '../fixtures/stack/http.ts';
 import { makeClone, npmStart, npmStartInVain, type Started } from '../fixtures/stack/npmStart.ts';
 import { eventually } from '../fixtures/stack/time.ts';
 
+/** Two of them, as during a rotation. */
+const WEBHOOK_SECRETS = [1, 2].map((byte) => `whsec_${Buffer.alloc(24, byte).toString('base64')}`).join(', ');
+
 let clone: ReturnType<typeof makeClone>;
 const running: Started[] = [];
 beforeAll(() => {
@@ -53,6 +56,7 @@ const inject = (started: Started, session: string, body: Json, key?: string) =>
 describe('npm start', () => {
   it('prints commands that work when pasted, says so once if the port is taken, and leaves nothing behind', async () => {
     const started = await start();
+    expect(started.banner.match(/^.*unsigned.*$/gm)).toEqual([expect.stringContaining('COGNIGY_WEBHOOK_SECRET')]);
     const commands = started.banner.match(/^ {2}curl [\s\S]*?(?=\n\n)/gm) ?? [];
     expect(commands).toHaveLength(3);
     const [put = '', sync = '', look = ''] = commands;
@@ -102,12 +106,22 @@ describe('npm start', () => {
     [{ SWEEP_SECONDS: '0' }, /^SWEEP_SECONDS /],
     [{ COGNIGY_BASE_URL: 'https://hunter2:hunter2@example.org' }, /COGNIGY_BASE_URL/],
     [{ AUDIT_VALUES: 'hunter2' }, /AUDIT_VALUES/],
+    [{ COGNIGY_WEBHOOK_SECRET: 'whsec_hunter2' }, /^COGNIGY_WEBHOOK_SECRET .*\.$/],
+    [{ COGNIGY_WEBHOOK_SECRET: `${WEBHOOK_SECRETS},${WEBHOOK_SECRETS}` }, /^COGNIGY_WEBHOOK_SECRET .*\.$/],
   ])('SCENARIO 46: %j ends at once with one line', async (env, line) => {
     const { code, stdout, stderr } = await npmStartInVain(clone.directory, { PORT: '0', ...env });
     expect(code).toBe(1);
     expect(stdout).toBe('');
     expect(stderr.trim().split('\n')).toEqual([expect.stringMatching(line)]);
     expect(stderr).not.toContain('hunter2');
+  });
+
+  it('with COGNIGY_WEBHOOK_SECRET takes signed webhooks only, and does not show what it is', async () => {
+    const started = await start({ COGNIGY_WEBHOOK_SECRET: WEBHOOK_SECRETS });
+    expect(started.banner).not.toContain('unsigned');
+    expect(started.banner).not.toContain('whsec_');
+    const { status, body } = await started.send('/v1/webhooks/cognigy', { method: 'POST', body: '{}' });
+    expect([status, body.code]).toEqual([401, 'unauthenticated']);
   });
 });
 

@@ -1,3 +1,4 @@
+import type { DialogBefore, DialogChange, DialogVariables } from '../../context/dialogState.ts';
 import type { JsonObject, JsonValue } from '../../context/json.ts';
 import type { Variable } from '../../context/variables.ts';
 
@@ -13,6 +14,8 @@ export interface CognigyCapabilities {
   readonly canUnset: boolean;
   /** Largest body of one inject request, in UTF-8 bytes of the JSON sent. */
   readonly injectMaxBytes: number;
+  /** Largest body of one change of a dialog, in UTF-8 bytes of the JSON sent. */
+  readonly dialogMaxBytes: number;
 }
 
 /** One permit of the shared upstream budget: good for exactly one request. */
@@ -82,29 +85,8 @@ export type ContextDecision =
   /** There is nothing to send: the bot has it already, or nobody may have it. */
   | { readonly kind: 'leave' };
 
-/** What is to become of a dialog, all of it together or nothing. */
-export interface DialogChange {
-  readonly session?: JsonObject;
-  readonly user?: JsonObject;
-  readonly transition?: { readonly nextStep: string };
-}
-
-/** A dialog as the bot has it. */
-export interface DialogState {
-  readonly session: JsonObject;
-  readonly user: JsonObject;
-  /** Raised by one with every change. */
-  readonly version: number;
-}
-
 /** What the bridge remembers of a dialog, from the last answer about it. */
-export interface KnownDialog {
-  /** Entity tag as the upstream gave it. */
-  readonly etag: string;
-  readonly version?: number;
-  /** Says, without saying more, what the whole state was. */
-  readonly digest?: string;
-}
+export type KnownDialog = DialogBefore;
 
 export interface DialogRequest {
   /** The dialog's raw id, as the upstream knows it. */
@@ -119,7 +101,7 @@ export interface DialogRequest {
   /** We have written to the session since `known`, so that it cannot be right any more: the dialog is read first. */
   readonly isOutdated?: boolean;
   /** What the bridge believes the dialog's variables to be; asked for only where the dialog turns out to have changed. */
-  readonly believed: () => Promise<Pick<DialogState, 'session' | 'user'>>;
+  readonly believed: () => Promise<DialogVariables>;
 }
 
 /** Scopes of variables upstream: those that clients may write, and the bot's own. */
@@ -134,6 +116,8 @@ export interface VariablesRequest {
   readonly scope?: SnapshotScope;
   /** Also those whose names begin with `_`. */
   readonly includeSystem?: boolean;
+  /** More than one page is to be expected. */
+  readonly isLikelyPaged?: boolean;
 }
 
 /** One variable as the upstream tells it: an untyped text as a rule. */
@@ -189,7 +173,12 @@ export type DialogResult = WriteResult & { readonly dialog?: KnownDialog };
 
 /** What became of a read: all of it, or nothing. */
 export type ReadResult =
-  | (Sent & { readonly kind: 'read'; readonly variables: readonly UpstreamVariable[] })
+  | (Sent & {
+      readonly kind: 'read';
+      readonly variables: readonly UpstreamVariable[];
+      /** Answers that it took: what lies on one page is of one moment, what lies on several may not be. */
+      readonly pages: number;
+    })
   | Exclude<WriteResult, { kind: 'confirmed' }>;
 
 /** The ways to write to a session. */

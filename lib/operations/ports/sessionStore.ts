@@ -1,4 +1,5 @@
 import type { ChainEntry } from '../../context/auditChain.ts';
+import type { DialogChange } from '../../context/dialogState.ts';
 import type { JsonObject } from '../../context/json.ts';
 import type { LoadedMirror, Mirror } from '../../context/mirror.ts';
 import type { Pruned } from '../../context/pruning.ts';
@@ -6,7 +7,7 @@ import type { SessionId } from '../../context/sessionId.ts';
 import type { MergeConflict } from '../../context/threeWayMerge.ts';
 import type { Scope, Variable } from '../../context/variables.ts';
 import type { Violation } from '../../context/violation.ts';
-import type { DialogChange, KnownDialog, RefusalCode } from './cognigy.ts';
+import type { KnownDialog, RefusalCode } from './cognigy.ts';
 
 /** The store could not do its work; nothing is known to have been written. Answered as 503 or 504 (SPEC 2). */
 export class StoreError extends Error {
@@ -351,6 +352,8 @@ export interface SessionStore {
    * since it was read. Whoever holds its lease is fenced out.
    */
   erase(lane: Lane, erasure: Erasure): Promise<boolean>;
+  /** Takes away what there is of a session that has no lane: it has only been looked at. */
+  eraseWithoutLane(session: SessionKey): Promise<void>;
 
   /** Audit entries, newest first, with the verdict on the whole chain. */
   readAudit(session: SessionKey, query: AuditQuery): Promise<AuditPage | undefined>;

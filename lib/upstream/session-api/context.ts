@@ -5,11 +5,8 @@ import { nestingOf } from '../../context/size.ts';
 import type { ContextRequest, UpstreamCall, WriteResult } from '../../operations/ports/cognigy.ts';
 import { AuthorizedCall } from '../authorizedCall.ts';
 import { type HttpAnswer, pathSegment } from '../httpClient.ts';
-import { MAX_ROUNDS, pauseAfterConflict } from './conflict.ts';
+import { MAX_READ_NESTING, MAX_ROUNDS, pauseAfterConflict } from './conflict.ts';
 import type { SurfaceOptions } from './surfaces.ts';
-
-/** Deepest context that is read (levels): whoever merges recurses. Far beyond what any client may send. */
-const MAX_READ_NESTING = 512;
 
 /**
  * Replaces a live session's whole context by what `merge` makes of it (SPEC 3 "sync").

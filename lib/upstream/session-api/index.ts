@@ -16,6 +16,8 @@ import { enrich, webhookBody } from './webhook.ts';
 
 /** Largest inject request (bytes, SPEC 4). */
 const INJECT_MAX_BYTES = 262_144;
+/** Largest change of a dialog (bytes, SPEC 4). */
+const DIALOG_MAX_BYTES = 524_288;
 /** `UPSTREAM_MAX_CONCURRENT` unless told otherwise (SPEC 3 "Rate"). */
 const DEFAULT_MAX_CONCURRENT = 5;
 
@@ -112,6 +114,7 @@ export function createSessionApi(options: SessionApiOptions): CognigyPort {
       mergesServerSide: true,
       canUnset: false,
       injectMaxBytes: INJECT_MAX_BYTES,
+      dialogMaxBytes: DIALOG_MAX_BYTES,
     },
     injectBytes: ({ variables, expired, surface }) =>
       surface === 'webhook' ? Buffer.byteLength(webhookBody(variables), 'utf8') : injectBytes(variables, expired),

@@ -33,10 +33,10 @@ interface Kind {
   write(
     by: Instance,
     put: { session: Session; value: string; idempotencyKey?: string },
-  ): ReturnType<Instance['inject' | 'sync']>;
+  ): ReturnType<Instance['inject' | 'sync' | 'dialog']>;
   /** Requests that change the bot. */
   sent(harness: LaneHarness, session: Session): number;
-  readonly surface: 'inject' | 'sync';
+  readonly surface: 'inject' | 'sync' | 'dialog-state';
 }
 
 const KINDS: readonly Kind[] = [
@@ -51,6 +51,13 @@ const KINDS: readonly Kind[] = [
     surface: 'sync',
     write: (by, { value, ...patch }) => by.sync({ ...patch, data: { k: value } }),
     sent: (harness, session) => harness.rewrites(session).length,
+  },
+  {
+    name: 'A change of a dialog',
+    surface: 'dialog-state',
+    write: (by, { value, ...move }) =>
+      by.dialog({ ...move, change: { session: { k: value }, transition: { nextStep: 'next' } } }),
+    sent: (harness, session) => harness.requests(session).filter((request) => request === 'PATCH dialog-state').length,
   },
 ];
 

@@ -1,6 +1,12 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { authenticate, hasGrant, requireGrant, requireKeyPrefixes } from '../../../lib/http/admission.ts';
+import {
+  authenticate,
+  hasGrant,
+  requireGenuine,
+  requireGrant,
+  requireKeyPrefixes,
+} from '../../../lib/http/admission.ts';
 import { Problem } from '../../../lib/http/problem.ts';
 import { problemOf } from './problemOf.ts';
 
@@ -42,6 +48,23 @@ describe('authenticate (SCENARIO 36)', () => {
 
   it('nobody is let in where there are no clients', () => {
     expect(() => authenticate(new Map([['x-api-key', 'key']]), [])).toThrow(Problem);
+  });
+});
+
+describe('requireGenuine (SCENARIO 37)', () => {
+  it('lets in whose signature is right', () => expect(() => requireGenuine({ ok: true })).not.toThrow());
+
+  it.each([
+    ['missing', 'webhook-signature'],
+    ['malformed', 'webhook-timestamp'],
+    ['stale', 'five minutes'],
+    ['mismatch', 'signature'],
+  ] as const)('%s is 401 with the rule, and no word about keys', (reason, rule) => {
+    const problem = problemOf(() => requireGenuine({ ok: false, reason }));
+    expect(problem).toMatchObject({ code: 'unauthenticated', status: 401 });
+    expect(problem.options.detail).toContain(rule);
+    // A key would not help.
+    expect(problem.options.headers).toBeUndefined();
   });
 });
 

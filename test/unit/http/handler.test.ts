@@ -8,24 +8,36 @@ import { Problem } from '../../../lib/http/problem.ts';
 import { StoreError } from '../../../lib/operations/ports/sessionStore.ts';
 import { systemClock } from '../../../lib/platform/clock.ts';
 import { SecretError } from '../../../lib/platform/secrets.ts';
-import type { InvocationTelemetry, TelemetryFactory } from '../../../lib/platform/telemetry.ts';
+import { type InvocationTelemetry, TelemetryFactory } from '../../../lib/platform/telemetry.ts';
 
 const KEY = 'key-1';
 const ROUTE = 'POST /v1/sessions/{sessionId}/variables';
+/** The real telemetry without a word. */
+const QUIET = {
+  POWERTOOLS_LOG_LEVEL: 'SILENT',
+  POWERTOOLS_METRICS_DISABLED: 'true',
+  POWERTOOLS_METRICS_NAMESPACE: 'test',
+  POWERTOOLS_SERVICE_NAME: 'test',
+};
 const clients = [
   { name: 'crm', keyHash: createHash('sha256').update(KEY).digest('hex'), operations: ['inject'] },
   { name: 'reader', keyHash: createHash('sha256').update('reader').digest('hex'), operations: ['read'] },
 ];
 
-function prepare(route: Partial<SessionRoute> = {}, options: { clients?: () => Promise<typeof clients> } = {}) {
+function prepare(
+  route: Partial<SessionRoute> = {},
+  options: { clients?: () => Promise<typeof clients>; telemetry?: TelemetryFactory } = {},
+) {
   const lines: string[] = [];
   const telemetry = {
     count: vi.fn(),
     duration: vi.fn(),
     flush: vi.fn(),
+    operationAnswered: vi.fn(),
+    operationsSettling: vi.fn(),
     log: (level: string, message: string, fields?: object) => lines.push(JSON.stringify({ level, message, fields })),
   } satisfies InvocationTelemetry;
-  const factory = { forInvocation: () => telemetry } as unknown as TelemetryFactory;
+  const factory = options.telemetry ?? ({ forInvocation: () => telemetry } as unknown as TelemetryFactory);
   const askedForClients = vi.fn(options.clients ?? (async () => clients));
   const handle = vi.fn<SessionRoute['handle']>(route.handle ?? (async () => ({ status: 200, body: { ok: true } })));
   const handler = createHttpHandler({
@@ -216,6 +228,58 @@ describe('Refused requests of known clients', () => {
     const result = await invoke();
     expect(result.statusCode).toBe(422);
     expect(result.body).not.toContain('hunter2');
+  });
+});
+
+describe('Operations', () => {
+  const answered = (telemetry: ReturnType<typeof prepare>['telemetry']) =>
+    telemetry.operationAnswered.mock.calls.map(([end]) => end);
+
+  it.each<[string, Partial<SessionRoute>, HttpEvent, boolean]>([
+    ['200', {}, {}, true],
+    ['202', { handle: async () => ({ status: 202 }) }, {}, true],
+    ['a body that is none', {}, { body: '{' }, false],
+    ['422', { handle: async () => Promise.reject(new Problem('validation-failed')) }, {}, false],
+    ['403 outside of its prefixes', { handle: async () => Promise.reject(new Problem('forbidden')) }, {}, false],
+    ['a failure', { handle: async () => Promise.reject(new StoreError('store-timeout')) }, {}, false],
+  ])(
+    'are counted once when they are answered, before the metrics are written: %s',
+    async (_what, route, event, isSuccess) => {
+      const { invoke, telemetry } = prepare({ measured: 'inject', ...route });
+      await invoke(event);
+      expect(answered(telemetry)).toEqual([{ name: 'inject', isSuccess }]);
+      expect(telemetry.flush.mock.invocationCallOrder[0]).toBeGreaterThan(
+        telemetry.operationAnswered.mock.invocationCallOrder[0] ?? Number.NaN,
+      );
+    },
+  );
+
+  it.each<[string, Partial<SessionRoute>, HttpEvent]>([
+    ['of nobody known', {}, { headers: { Authorization: 'Bearer wrong' } }],
+    ['of a client without the grant', {}, { headers: { Authorization: 'Bearer reader' } }],
+    ['for a session that cannot be', {}, { pathParameters: { sessionId: '../..' } }],
+    ['on a route that asks for none', { measured: undefined as never }, {}],
+    ['replayed', { handle: async () => ({ status: 200, headers: { 'idempotency-replayed': 'true' } }) }, {}],
+    [
+      'refused, and replayed',
+      { handle: async () => Promise.reject(new Problem('conflict', { headers: { 'idempotency-replayed': 'true' } })) },
+      {},
+    ],
+  ])('are not what is %s', async (_what, route, event) => {
+    const { invoke, telemetry } = prepare({ measured: 'inject', ...route });
+    await invoke(event);
+    expect(answered(telemetry)).toEqual([]);
+    expect(telemetry.flush).toHaveBeenCalledTimes(1);
+  });
+
+  it('do not fail with the store of the counts: the answer is the same', async () => {
+    for (const [name, value] of Object.entries(QUIET)) vi.stubEnv(name, value);
+    const add = vi.fn(() => Promise.reject(new StoreError('store-unavailable')));
+    const telemetry = new TelemetryFactory('inject', { rollups: { add }, clock: systemClock });
+    const { invoke } = prepare({ measured: 'inject' }, { telemetry });
+    expect((await invoke()).statusCode).toBe(200);
+    expect(add).toHaveBeenCalledTimes(1);
+    vi.unstubAllEnvs();
   });
 });
 

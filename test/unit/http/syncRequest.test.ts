@@ -16,7 +16,14 @@ const clientFor = (key: string, more: object = {}) => ({
   operations: ['sync'],
   ...more,
 });
-const telemetry: InvocationTelemetry = { count: () => {}, duration: () => {}, flush: () => {}, log: () => {} };
+const telemetry: InvocationTelemetry = {
+  count: () => {},
+  duration: () => {},
+  flush: async () => {},
+  log: () => {},
+  operationAnswered: () => {},
+  operationsSettling: () => {},
+};
 
 /** The chain with the sync route's own reading, answering what it has read. */
 const handler = createHttpHandler({

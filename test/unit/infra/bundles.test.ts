@@ -70,6 +70,12 @@ describe('bundles', () => {
     expect(found).toEqual([]);
   });
 
+  it('only webhook carries what signatures are made with', () => {
+    const carries = ({ metafile }: FunctionBundle) =>
+      bytesByPackage(metafile).some(({ from }) => /fast-sha256/.test(from));
+    expect(bundles.filter(carries).map(({ name }) => name)).toEqual(['webhook']);
+  });
+
   it.each(names)('%s needs nothing but Node at run time', (name) => {
     const imports = Object.values(bundleOf(name).metafile.outputs).flatMap((output) => output.imports);
     expect(

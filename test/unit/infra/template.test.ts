@@ -95,6 +95,8 @@ const FUNCTIONS = {
   inject: { logicalId: 'InjectLambdaFunction', role: 'InjectRole', timeout: 15 },
   snapshot: { logicalId: 'SnapshotLambdaFunction', role: 'SnapshotRole', timeout: 10 },
   sync: { logicalId: 'SyncLambdaFunction', role: 'SyncRole', timeout: 55 },
+  'dialog-state': { logicalId: 'DialogDashstateLambdaFunction', role: 'DialogStateRole', timeout: 15 },
+  webhook: { logicalId: 'WebhookLambdaFunction', role: 'WebhookRole', timeout: 10 },
 } as const;
 type FunctionName = keyof typeof FUNCTIONS;
 const NAMES = Object.keys(FUNCTIONS) as FunctionName[];
@@ -109,9 +111,13 @@ const ROUTES: Readonly<
   'POST /v1/sessions/{sessionId}/variables': { function: 'inject', authentication: 'client' },
   'GET /v1/sessions/{sessionId}': { function: 'snapshot', authentication: 'client' },
   'GET /v1/sessions/{sessionId}/diff': { function: 'snapshot', authentication: 'client' },
+  'GET /v1/sessions/{sessionId}/snapshot': { function: 'snapshot', authentication: 'client' },
   'GET /v1/sessions/{sessionId}/audit': { function: 'snapshot', authentication: 'client' },
+  'GET /v1/metrics': { function: 'snapshot', authentication: 'client' },
   'POST /v1/sessions/{sessionId}/sync': { function: 'sync', authentication: 'client' },
   'DELETE /v1/sessions/{sessionId}': { function: 'sync', authentication: 'client' },
+  'PATCH /v1/dialogs/{dialogId}/state': { function: 'dialog-state', authentication: 'client' },
+  'POST /v1/webhooks/cognigy': { function: 'webhook', authentication: 'signature' },
 };
 
 /** What an ARN names, without partition, region and account: a resource of the template, or text. */
@@ -165,6 +171,7 @@ describe('functions', () => {
       UPSTREAM_RATE_PER_MINUTE: '100',
       UPSTREAM_MAX_CONCURRENT: '5',
       SESSION_TTL_SECONDS: '3600',
+      WEBHOOK_BUDGET_MS: '4000',
       CONTEXT_MAX_BYTES: '95000',
       SYNC_DEFAULT_TTL_SECONDS: '300',
       AUDIT_RETENTION_DAYS: '90',
@@ -175,7 +182,7 @@ describe('functions', () => {
 
   it.each(NAMES)('%s lacks what has no default, so that it cannot start with a made-up value', (name) => {
     const { Variables } = resource(FUNCTIONS[name].logicalId).Properties.Environment;
-    for (const key of ['COGNIGY_BASE_URL', 'UPSTREAM_BURST', 'SESSION_ID_PREFIX'])
+    for (const key of ['COGNIGY_BASE_URL', 'UPSTREAM_BURST', 'SESSION_ID_PREFIX', 'ALLOW_UNSIGNED_WEBHOOKS'])
       expect(Variables).not.toHaveProperty(key);
   });
 
@@ -219,11 +226,13 @@ describe('routes', () => {
       return `${FunctionName['Fn::GetAtt'][0]} ${Principal} ${sourceOf(SourceArn)}`;
     });
     expect(permissions.sort()).toEqual([
+      'DialogDashstateLambdaFunction apigateway.amazonaws.com arn:execute-api:HttpApi/*',
       'InjectLambdaFunction apigateway.amazonaws.com arn:execute-api:HttpApi/*',
       'SnapshotLambdaFunction apigateway.amazonaws.com arn:execute-api:HttpApi/*',
       'SyncLambdaFunction apigateway.amazonaws.com arn:execute-api:HttpApi/*',
       'SyncLambdaFunction events.amazonaws.com SyncEventsRuleSchedule1',
       'SyncLambdaFunction events.amazonaws.com arn:events:rule/context-bridge-dev-sync-rule-4',
+      'WebhookLambdaFunction apigateway.amazonaws.com arn:execute-api:HttpApi/*',
     ]);
     expect(ofType('AWS::Lambda::Url')).toEqual([]);
     expect(ofType('AWS::Lambda::EventSourceMapping')).toEqual([]);
@@ -418,12 +427,20 @@ describe('roles', () => {
     readonly actions: readonly string[];
   }
   const LANE: Need = { keys: ['SESSION#a', 'TOKEN#a', 'RATE#a'], actions: [...GETS, ...WRITES] };
+  /** Everybody who takes operations counts them. */
+  const COUNTS: Need = { keys: ['METRIC#a'], actions: ['dynamodb:UpdateItem'] };
   /** What each function does, on which partition keys. Whatever is not here is denied. */
   const NEEDS: Readonly<Record<FunctionName, readonly Need[]>> = {
-    inject: [LANE],
-    snapshot: [{ keys: ['SESSION#a'], actions: READS }],
+    inject: [LANE, COUNTS],
+    'dialog-state': [LANE, COUNTS],
+    webhook: [LANE, COUNTS],
+    snapshot: [
+      { keys: ['SESSION#a'], actions: [...READS, 'dynamodb:PutItem', 'dynamodb:UpdateItem'] },
+      { keys: ['TOKEN#a', 'RATE#a'], actions: ['dynamodb:GetItem', 'dynamodb:UpdateItem'] },
+      { keys: ['METRIC#a'], actions: ['dynamodb:BatchGetItem'] },
+    ],
     // To erase a session, everything that it has must be found.
-    sync: [LANE, { keys: ['SESSION#a'], actions: ['dynamodb:Query'] }],
+    sync: [LANE, COUNTS, { keys: ['SESSION#a'], actions: ['dynamodb:Query'] }],
   };
   const ALL_KEYS = ['SESSION#a', 'TOKEN#a', 'RATE#a', 'DUE#1', 'BINDING#a', 'METRIC#a', 'SEEN#a', 'other'];
 
@@ -459,10 +476,10 @@ describe('roles', () => {
     expect(allows('SyncRole', { ...query, action: 'dynamodb:Scan', by: 'sync' })).toBe(false);
   });
 
-  it('who may not write anything cannot erase either, and inject cannot even look for what there is', () => {
+  it('who only looks cannot erase, and inject cannot even look for what there is', () => {
     const query = { action: 'dynamodb:Query', on: TABLE, keys: ['SESSION#a'] };
     expect(NAMES.filter((name) => allows(FUNCTIONS[name].role, { ...query, by: name }))).toEqual(['snapshot', 'sync']);
-    for (const action of WRITES) {
+    for (const action of ['dynamodb:BatchWriteItem', 'dynamodb:DeleteItem']) {
       expect(allows('SnapshotRole', { ...query, action, by: 'snapshot' })).toBe(false);
     }
     for (const keys of [['TOKEN#a'], ['RATE#a'], ['SESSION#a', 'TOKEN#a'], []]) {

@@ -29,6 +29,7 @@ describe('readConfig', () => {
       auditValues: false,
       contextMaxBytes: 95_000,
       dueShards: 16,
+      scopePrecedence: ['global', 'bot', 'session', 'user'],
       sessionIdPrefix: '',
     });
     expect(readConfig(complete).upstream).not.toHaveProperty('burst');
@@ -52,10 +53,14 @@ describe('readConfig', () => {
     ['SESSION_TTL_SECONDS', '-5'],
     ['CONTEXT_MAX_BYTES', '9999999'],
     ['AUDIT_VALUES', 'yes'],
+    ['WEBHOOK_BUDGET_MS', '499'],
+    ['WEBHOOK_BUDGET_MS', '29001'],
     ['COGNIGY_DIALECT', 'telnet'],
     ['COGNIGY_BASE_URL', 'not a url'],
     ['COGNIGY_BASE_URL', 'ftp://cognigy.example'],
     ['DUE_SHARDS', '0'],
+    ['WEBHOOK_BUDGET_MS', '10'],
+    ['ALLOW_UNSIGNED_WEBHOOKS', 'perhaps'],
   ])('refuses %s=%s by name', (name, value) => {
     expect(problemsOf({ ...complete, [name]: value })).toEqual([expect.stringMatching(new RegExp(`^${name} `))]);
   });
@@ -67,6 +72,10 @@ describe('readConfig', () => {
     [{ COGNIGY_BASE_URL: 'https://cognigy.example/?a=1' }, 'query'],
     [{ COGNIGY_BASE_URL: 'https://cognigy.example/#a' }, 'fragment'],
     [{ UPSTREAM_RATE_PER_MINUTE: '10', UPSTREAM_BURST: '10' }, 'UPSTREAM_BURST'],
+    [{ SCOPE_PRECEDENCE: 'global,session,user' }, 'SCOPE_PRECEDENCE'],
+    [{ SCOPE_PRECEDENCE: 'global,bot,session,session' }, 'SCOPE_PRECEDENCE'],
+    [{ SCOPE_PRECEDENCE: 'global,bot,session,user,user' }, 'SCOPE_PRECEDENCE'],
+    [{ SCOPE_PRECEDENCE: 'global,bot,session,dialog' }, 'SCOPE_PRECEDENCE'],
   ])('refuses what contradicts itself: %j', (env, about) => {
     expect(problemsOf({ ...complete, ...env })).toEqual([expect.stringContaining(about)]);
   });
@@ -77,6 +86,7 @@ describe('readConfig', () => {
     { COGNIGY_BASE_URL: 'http://[::1]:1' },
     { COGNIGY_BASE_URL: 'http://cognigy.example', ALLOW_INSECURE_UPSTREAM: 'true' },
     { UPSTREAM_RATE_PER_MINUTE: '1', UPSTREAM_BURST: '1' },
+    { SCOPE_PRECEDENCE: 'user, session, bot, global' },
   ])('takes %j', (env) => expect(problemsOf({ ...complete, ...env })).toEqual([]));
 
   it('never says a value', () => {
@@ -86,6 +96,9 @@ describe('readConfig', () => {
       'UPSTREAM_RATE_PER_MINUTE',
       'AUDIT_VALUES',
       'COGNIGY_DIALECT',
+      'SCOPE_PRECEDENCE',
+      'WEBHOOK_BUDGET_MS',
+      'ALLOW_UNSIGNED_WEBHOOKS',
       'DUE_SHARDS',
     ]) {
       const problems = problemsOf({ ...complete, [name]: marker });

@@ -10,6 +10,8 @@ const complete = {
   clients: [{ name: 'crm', keyHash: 'a'.repeat(64), operations: ['inject'] }],
 };
 
+const WEBHOOK = `whsec_${Buffer.alloc(24, 9).toString('base64')}`;
+
 const failure = (secret: unknown): SecretError => {
   try {
     parseSecrets(typeof secret === 'string' ? secret : JSON.stringify(secret));
@@ -20,12 +22,21 @@ const failure = (secret: unknown): SecretError => {
   throw new Error('it was accepted');
 };
 
+const whsec = (bytes: number) => `whsec_${Buffer.alloc(bytes, 7).toString('base64')}`;
+
 describe('parseSecrets', () => {
   it('reads the master key as bytes, and grants', () => {
     const secrets = parseSecrets(JSON.stringify({ ...complete, tenantId: 't' }));
     expect(secrets.masterKey).toEqual(new Uint8Array(32).fill(7));
     expect(secrets.clients[0]).toEqual(complete.clients[0]);
     expect(secrets.tenantId).toBe('t');
+  });
+
+  it('takes one or two secrets for webhooks, and does without', () => {
+    for (const webhookSecrets of [[WEBHOOK], [WEBHOOK, WEBHOOK.slice('whsec_'.length)]]) {
+      expect(parseSecrets(JSON.stringify({ ...complete, webhookSecrets })).webhookSecrets).toEqual(webhookSecrets);
+    }
+    expect(parseSecrets(JSON.stringify(complete))).not.toHaveProperty('webhookSecrets');
   });
 
   it('names everything that is missing', () => {
@@ -41,6 +52,26 @@ describe('parseSecrets', () => {
     ['prefixes that allow nothing or all', { clients: [{ ...complete.clients[0], keyPrefixes: [''] }] }, 'keyPrefixes'],
     ['an empty tenant', { tenantId: '' }, 'tenantId'],
   ])('refuses %s', (_what, change, member) => expect(failure({ ...complete, ...change }).message).toContain(member));
+
+  it('takes a secret for webhooks from 16 bytes on', () => {
+    const webhookSecrets = [whsec(16), whsec(64)];
+    expect(parseSecrets(JSON.stringify({ ...complete, webhookSecrets })).webhookSecrets).toEqual(webhookSecrets);
+  });
+
+  it.each([
+    ['no list', whsec(24), 'webhookSecrets: '],
+    ['one that is no text', [7], 'webhookSecrets.0: '],
+    ['another prefix', [`whpk_${whsec(24).slice(6)}`], 'webhookSecrets.0: '],
+    ['a prefix alone', ['whsec_'], 'webhookSecrets.0: '],
+    ['what is not base64', [whsec(24), 'whsec_hunter2-hunter2-hunter2-hunter2'], 'webhookSecrets.1: '],
+    ['a cut one', [whsec(24).slice(0, -1)], 'webhookSecrets.0: '],
+    ['one of 15 bytes', [whsec(24), whsec(15)], 'webhookSecrets.1: '],
+  ])('refuses secrets for webhooks, by their places and not their values: %s', (_what, webhookSecrets, member) => {
+    const { message } = failure({ ...complete, webhookSecrets });
+    expect(message).toContain(member);
+    expect(message).not.toContain('hunter2');
+    expect(message).not.toContain(whsec(24));
+  });
 
   it.each([
     'not json hunter2-secret',

@@ -1,0 +1,43 @@
+import type { JsonObject } from '../../context/json.ts';
+import type { SessionId } from '../../context/sessionId.ts';
+
+/** What somebody outside is to be told. */
+export interface OutboundEvent {
+  readonly type: 'variable_snapshot';
+  /** RFC 3339, UTC. */
+  readonly timestamp: string;
+  readonly data: {
+    /** The upstream's id. */
+    readonly sessionId: SessionId;
+    readonly event: OutboundEvent['type'];
+    readonly operationId: string;
+    /** The session's version, 0 where the bridge has never written to it. */
+    readonly version: number;
+    /** JSON Pointers of what it is about. Never values. */
+    readonly paths: readonly string[];
+    readonly crm?: JsonObject;
+  };
+}
+
+/** An event that waits for its delivery. */
+export interface QueuedEvent {
+  readonly eventId: string;
+  readonly event: OutboundEvent;
+}
+
+export interface EventPlace {
+  /** A ULID. */
+  readonly eventId: string;
+  /** When to deliver it at the earliest, epoch milliseconds. */
+  readonly dueAtMs: number;
+}
+
+/** Events that are to leave the bridge. Every method may throw a `StoreError`. */
+export interface EventQueue {
+  /** Queues an event, or puts it in the place of what was queued under its id. */
+  enqueue(event: OutboundEvent, place: EventPlace): Promise<void>;
+  /** Takes an event back that is not due yet. */
+  withdraw(event: OutboundEvent, place: EventPlace): Promise<void>;
+  /** What of one shard is due, oldest first. What has been erased meanwhile, or opens no more, is left out. */
+  due(shard: number, nowMs: number): AsyncIterable<QueuedEvent>;
+}

@@ -1,0 +1,387 @@
+import type { Coercion } from '../context/coercion.ts';
+import { withoutExpired } from '../context/hiding.ts';
+import { EMPTY_MIRROR, type LoadedMirror } from '../context/mirror.ts';
+import { pointerOf } from '../context/pointer.ts';
+import type { SessionId } from '../context/sessionId.ts';
+import {
+  type SnapshotFilter,
+  type SnapshotVariable,
+  showVariables,
+  type TellingVariable,
+  variablesOfMirror,
+} from '../context/snapshot.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Random } from '../platform/random.ts';
+import { currentMirror } from './currentMirror.ts';
+import { unlessErased } from './history.ts';
+import type { CognigyPort, PermitAnswer, ReadResult, RefusalCode, SnapshotScope } from './ports/cognigy.ts';
+import type { EventPlace, EventQueue, OutboundEvent } from './ports/eventQueue.ts';
+import type { AuditRecord, Lane, SessionStore } from './ports/sessionStore.ts';
+import type { SnapshotStats, SnapshotStatsStore } from './ports/snapshotStats.ts';
+import type { Telemetry } from './ports/telemetry.ts';
+import { isAboutAccess } from './settlement.ts';
+import { metricsOf, type SnapshotMetrics, withRead } from './snapshotMetrics.ts';
+
+export interface SnapshotDeps {
+  readonly store: SessionStore;
+  readonly cognigy: CognigyPort;
+  readonly events: EventQueue;
+  readonly stats: SnapshotStatsStore;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Every scope, weakest first. */
+  readonly precedence: readonly SnapshotScope[];
+}
+
+export interface SnapshotCommand {
+  readonly sessionId: SessionId;
+  readonly filter: SnapshotFilter<SnapshotScope>;
+  readonly coercion: Coercion;
+  readonly correlationId: string;
+  /** Epoch milliseconds. */
+  readonly deadlineMs: number;
+  readonly telemetry: Telemetry;
+}
+
+export interface Snapshot {
+  /** Epoch milliseconds. */
+  readonly takenAtMs: number;
+  /** `mirror` where the bot could not be read, or not at one moment. */
+  readonly freshness: 'live' | 'mirror';
+  readonly variables: Readonly<Record<string, SnapshotVariable<SnapshotScope>>>;
+  readonly metrics: SnapshotMetrics;
+  /** Newest first. */
+  readonly auditTrail: readonly AuditRecord[];
+}
+
+export type SnapshotAnswer =
+  | { readonly kind: 'taken'; readonly snapshot: Snapshot }
+  /** The upstream says that there is no such session. */
+  | { readonly kind: 'ended' }
+  /** The upstream cannot be read, and there is no mirror either. `retryAtMs`: not before then (epoch milliseconds). */
+  | { readonly kind: 'unreadable'; readonly code: RefusalCode; readonly retryAtMs?: number }
+  /** The session kept changing while it was read, and there is no mirror yet. */
+  | { readonly kind: 'busy' };
+
+const RECENT_AUDIT = 5;
+/** By then a snapshot has been taken, and its event says what it is about. */
+const DUE_AFTER_MS = 30_000;
+/** Reads of one snapshot, while operations of ours come in between its pages. */
+const MAX_ROUNDS = 3;
+/** For somebody who is pushing to be done before it is read again, milliseconds. */
+const QUIET_LOOK_MS = 50;
+const QUIET_LOOKS = 10;
+
+/**
+ * What the bot has right now, at one moment, and without what has expired (SPEC 2 "snapshot", ADR 0014).
+ *
+ * ```text
+ *   permit ─┬─▶ read, page by page ─┬─ one page, or nobody wrote ──▶ live ──┬─▶ answer
+ *   lane ───┘   mirror, audit, ─────┤                                       │    event's paths, metrics: sent, not waited for
+ *               event               ├─ somebody wrote meanwhile ─┐          │
+ *                 ▲                 │                            │          │
+ *                 └─────────────────┼────── at most twice ◄──────┴─▶ mirror─┤
+ *                                   └─ cannot be read ─────────────▶ mirror─┘
+ * ```
+ *
+ * The event is durable before the answer: it is queued while the upstream works, and due a moment later; what it is about is
+ * put into it when that is known, and like the metrics the client does not wait for that.
+ *
+ * @throws {StoreError} when the lane or the mirror cannot be read: what has expired could not be told from the rest.
+ */
+export async function takeSnapshot(deps: SnapshotDeps, command: SnapshotCommand): Promise<SnapshotAnswer> {
+  const announcement = new Announcement(deps, command);
+  const stats = readStats(deps, command);
+  const read = await readBot(deps, command, { stats, announcement });
+  if (read.kind === 'live') return taken(deps, command, { ...read, freshness: 'live' }, { stats, announcement });
+  if (read.kind === 'failed' && read.result.kind === 'refused' && read.result.code === 'session-ended') {
+    await announcement.withdraw();
+    return { kind: 'ended' };
+  }
+  const believed = await read.believed;
+  const nowMs = deps.clock.now();
+  if (!hasMirror(believed.lane, nowMs)) {
+    await announcement.withdraw();
+    return withoutMirror(read);
+  }
+  const variables = show(deps, command, variablesOfMirror(believed.mirror, nowMs), 'mirror');
+  const found = { believed, variables, takenAtMs: nowMs, freshness: 'mirror' } as const;
+  return taken(deps, command, found, { stats, announcement });
+}
+
+function show(
+  { precedence }: SnapshotDeps,
+  { filter, coercion }: SnapshotCommand,
+  variables: readonly TellingVariable<SnapshotScope>[],
+  freshness: Snapshot['freshness'],
+): Snapshot['variables'] {
+  return showVariables(variables, { filter, coercion, precedence, isTyped: freshness === 'mirror' });
+}
+
+/** What the bridge knows of a session; the lane is absent where there is none, or none any more. */
+interface Believed {
+  readonly lane: Lane | undefined;
+  /** With what has expired and not left the bot. */
+  readonly mirror: LoadedMirror;
+  readonly audit: readonly AuditRecord[];
+}
+
+/** What a live read says for the metrics. */
+interface BotReading {
+  readonly latencyMs: number;
+  readonly retrieved: number;
+  readonly pages: number;
+}
+
+type BotRead =
+  | {
+      readonly kind: 'live';
+      readonly believed: Believed;
+      readonly variables: Snapshot['variables'];
+      readonly takenAtMs: number;
+      readonly read: BotReading;
+    }
+  | {
+      readonly kind: 'failed';
+      readonly result: Exclude<ReadResult, { kind: 'read' }>;
+      readonly believed: Promise<Believed>;
+    }
+  /** Its pages were of different moments, each time. */
+  | { readonly kind: 'torn'; readonly believed: Promise<Believed> };
+
+/** Reads the bot at one moment. The lane is read before the first page leaves: a later look would not see who came in between. */
+async function readBot(
+  deps: SnapshotDeps,
+  command: SnapshotCommand,
+  { stats, announcement }: Beside,
+): Promise<BotRead> {
+  const { store, cognigy, clock } = deps;
+  const { sessionId, filter, deadlineMs, correlationId } = command;
+  const asked = cognigy.prepare({ deadlineMs, mayWait: true, surface: 'variables' });
+  const [first, permit] = await bothOrRelease(store.readLane({ sessionId }), asked);
+  let lane = first;
+  let isLikelyPaged = ((await stats).seen?.pages ?? 1) > 1;
+  for (let round = 1; ; round += 1) {
+    const believing = believe(deps, lane);
+    believing.catch(() => undefined);
+    const startedMs = clock.now();
+    const isBusy = isUnderWay(lane, startedMs);
+    const reading = cognigy.readVariables(
+      { sessionId, ...filter, isLikelyPaged },
+      { deadlineMs, correlationId, ...(round === 1 && { firstPermit: Promise.resolve(permit) }) },
+    );
+    announcement.make(lane);
+    const result = await reading;
+    const takenAtMs = clock.now();
+    note(command, result, takenAtMs - startedMs);
+    if (result.kind !== 'read') return { kind: 'failed', result, believed: believing };
+    const believed = await believing;
+    const variables = withoutExpired(result.variables, believed.mirror, takenAtMs);
+    // Nothing to compare with: one page is of one moment, and no mirror had a say in it.
+    const isWhole = result.pages === 1 && variables === result.variables;
+    const looking = isWhole ? Promise.resolve(lane) : store.readLane({ sessionId });
+    looking.catch(() => undefined);
+    // While the table answers.
+    const shown = show(deps, command, variables, 'live');
+    const after = await looking;
+    if (isWhole || (!isBusy && isAsBefore(lane, after))) {
+      const { pages } = result;
+      const read = { latencyMs: takenAtMs - startedMs, retrieved: result.variables.length, pages };
+      return { kind: 'live', believed, variables: shown, takenAtMs, read };
+    }
+    if (round === MAX_ROUNDS) return { kind: 'torn', believed: believe(deps, after) };
+    isLikelyPaged = result.pages > 1;
+    lane = await quietLane(deps, after, command);
+  }
+}
+
+/** The permit goes back when there is no lane to go by. */
+async function bothOrRelease<Other>(
+  other: Promise<Other>,
+  asked: Promise<PermitAnswer>,
+): Promise<readonly [Other, PermitAnswer]> {
+  try {
+    return [await other, await asked];
+  } catch (error) {
+    const permit = await asked;
+    if (permit.granted) await permit.permit.release();
+    throw error;
+  }
+}
+
+async function believe({ store, clock }: SnapshotDeps, lane: Lane | undefined): Promise<Believed> {
+  const nothing = { lane: undefined, mirror: EMPTY_MIRROR, audit: [] };
+  if (lane === undefined) return nothing;
+  const found = await unlessErased(store, lane, async () => {
+    const [mirror, audit] = await Promise.all([
+      currentMirror({ store, clock }, lane).then((stored) => store.loadValues(lane, stored)),
+      store.readRecentAudit(lane, { nowMs: clock.now(), limit: RECENT_AUDIT }),
+    ]);
+    return { lane, mirror, audit };
+  });
+  return found ?? nothing;
+}
+
+/** Somebody holds the lease, and may be sending. Whose lease is over sends nothing any more. */
+function isUnderWay(lane: Lane | undefined, nowMs: number): boolean {
+  return lane?.lease !== undefined && lane.lease.untilMs > nowMs;
+}
+
+/** Has no operation of ours come, begun or ended in between? */
+function isAsBefore(before: Lane | undefined, after: Lane | undefined): boolean {
+  if (before === undefined || after === undefined) return before === after;
+  return (
+    before.version === after.version &&
+    before.confirmedVersion === after.confirmedVersion &&
+    before.endedVersions.size === after.endedVersions.size &&
+    before.lease?.fence === after.lease?.fence &&
+    before.stateRef === after.stateRef &&
+    before.erasedVersion === after.erasedVersion
+  );
+}
+
+/** The lane when nobody is at work in it, or as it is after a while. */
+async function quietLane(
+  { store, clock }: SnapshotDeps,
+  lane: Lane | undefined,
+  { sessionId, deadlineMs }: SnapshotCommand,
+): Promise<Lane | undefined> {
+  let now = lane;
+  for (let look = 0; look < QUIET_LOOKS && isUnderWay(now, clock.now()); look += 1) {
+    if (clock.now() + QUIET_LOOK_MS >= deadlineMs) break;
+    await clock.sleep(QUIET_LOOK_MS);
+    now = await store.readLane({ sessionId });
+  }
+  return now;
+}
+
+function note({ telemetry }: SnapshotCommand, result: ReadResult, latencyMs: number): void {
+  telemetry.count('UpstreamRequests', result.attempts);
+  if (result.attempts > 0) telemetry.duration('UpstreamLatency', latencyMs);
+  if (result.throttled !== undefined) telemetry.count('RateLimited', result.throttled);
+  if (result.kind === 'refused' && isAboutAccess(result.code)) telemetry.count('UpstreamAccessDenied');
+}
+
+/** A session that is idle, has ended, or has confirmed nothing yet, has no mirror to show. */
+function hasMirror(lane: Lane | undefined, nowMs: number): boolean {
+  return lane?.stateRef !== undefined && !lane.hasEnded && lane.idleUntilMs > nowMs;
+}
+
+function withoutMirror(read: Exclude<BotRead, { kind: 'live' }>): SnapshotAnswer {
+  if (read.kind === 'torn') return { kind: 'busy' };
+  const { result } = read;
+  if (result.kind === 'refused') return { kind: 'unreadable', code: result.code };
+  const { retryAtMs } = result;
+  return { kind: 'unreadable', code: 'upstream-unavailable', ...(retryAtMs !== undefined && { retryAtMs }) };
+}
+
+interface Taken {
+  readonly believed: Believed;
+  readonly variables: Snapshot['variables'];
+  readonly takenAtMs: number;
+  readonly freshness: 'live' | 'mirror';
+  /** Only of what was read from the bot. */
+  readonly read?: BotReading;
+}
+
+/** What goes on beside the read. */
+interface Beside {
+  readonly stats: Promise<KnownStats>;
+  readonly announcement: Announcement;
+}
+
+async function taken(
+  deps: SnapshotDeps,
+  command: SnapshotCommand,
+  { takenAtMs, freshness, believed, variables, read }: Taken,
+  beside: Beside,
+): Promise<SnapshotAnswer> {
+  const stats = await beside.stats;
+  const next = read === undefined ? stats.seen : withRead(stats.seen, read);
+  await beside.announcement.complete(Object.keys(variables));
+  if (next !== undefined && next !== stats.seen && stats.isKnown) {
+    const change = { seen: stats.seen, next, nowMs: takenAtMs };
+    // Not waited for: one sample lost is no harm.
+    void orLog(command, 'snapshot metrics were not kept', deps.stats.replace(command.sessionId, change));
+  }
+  const snapshot = { takenAtMs, freshness, variables, metrics: metricsOf(next), auditTrail: believed.audit };
+  return { kind: 'taken', snapshot };
+}
+
+interface KnownStats {
+  readonly seen: SnapshotStats | undefined;
+  /** False where the store could not say: then there is nothing to put something in the place of. */
+  readonly isKnown: boolean;
+}
+
+async function readStats({ stats }: SnapshotDeps, command: SnapshotCommand): Promise<KnownStats> {
+  try {
+    return { seen: await stats.read(command.sessionId), isKnown: true };
+  } catch (error) {
+    command.telemetry.log('warn', 'snapshot metrics were not read', {}, error);
+    return { seen: undefined, isKnown: false };
+  }
+}
+
+/** The event that tells of a snapshot: durable before it is known what it is about. */
+class Announcement {
+  readonly #deps: SnapshotDeps;
+  readonly #command: SnapshotCommand;
+  #made: { readonly event: OutboundEvent; readonly place: EventPlace; readonly queued: Promise<void> } | undefined;
+
+  constructor(deps: SnapshotDeps, command: SnapshotCommand) {
+    this.#deps = deps;
+    this.#command = command;
+  }
+
+  /** Queues the event, once, while the upstream works. */
+  make(lane: Lane | undefined): void {
+    if (this.#made !== undefined) return;
+    const { events, random, clock } = this.#deps;
+    const { sessionId } = this.#command;
+    const atMs = clock.now();
+    const event: OutboundEvent = {
+      type: 'variable_snapshot',
+      timestamp: new Date(atMs).toISOString(),
+      data: {
+        sessionId,
+        event: 'variable_snapshot',
+        operationId: random.ulid(atMs),
+        version: lane?.version ?? 0,
+        paths: [],
+      },
+    };
+    const place = { eventId: random.ulid(atMs), dueAtMs: atMs + DUE_AFTER_MS };
+    this.#made = { event, place, queued: this.#orLog(events.enqueue(event, place)) };
+  }
+
+  /** Puts into the event what it is about; comes back as soon as the event itself is durable. */
+  async complete(names: readonly string[]): Promise<void> {
+    if (this.#made === undefined) return;
+    const { event, place, queued } = this.#made;
+    await queued;
+    const paths = names.map((name) => pointerOf([name]));
+    void this.#orLog(this.#deps.events.enqueue({ ...event, data: { ...event.data, paths } }, place));
+  }
+
+  /** There is nothing to tell of. */
+  async withdraw(): Promise<void> {
+    if (this.#made === undefined) return;
+    const { event, place, queued } = this.#made;
+    await queued;
+    await this.#orLog(this.#deps.events.withdraw(event, place));
+  }
+
+  #orLog(work: Promise<void>): Promise<void> {
+    return orLog(this.#command, 'an event was not queued', work);
+  }
+}
+
+/** What goes wrong beside the answer does not become the answer. */
+async function orLog({ telemetry }: SnapshotCommand, message: string, work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    telemetry.log('warn', message, {}, error);
+  }
+}

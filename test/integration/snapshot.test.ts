@@ -1,0 +1,363 @@
+import { describe, expect, it } from 'vitest';
+import type { JsonValue } from '../../lib/context/json.ts';
+import type { CognigyPort, ReadResult, SnapshotScope, UpstreamVariable } from '../../lib/operations/ports/cognigy.ts';
+import type { OutboundEvent } from '../../lib/operations/ports/eventQueue.ts';
+import { type SessionStore, StoreError } from '../../lib/operations/ports/sessionStore.ts';
+import type { SnapshotStats } from '../../lib/operations/ports/snapshotStats.ts';
+import { type SnapshotCommand, type SnapshotDeps, takeSnapshot } from '../../lib/operations/takeSnapshot.ts';
+import { SESSION, variable } from '../fixtures/operations/laneHarness.ts';
+import { MemoryTelemetry } from '../fixtures/operations/memoryTelemetry.ts';
+import { useDatabase } from '../fixtures/operations/useDatabase.ts';
+
+const newHarness = useDatabase();
+
+type Reading = () => Promise<ReadResult> | ReadResult;
+const read = (pages: number, variables: Record<string, JsonValue>, scope: SnapshotScope = 'session'): ReadResult => ({
+  kind: 'read',
+  attempts: pages,
+  pages,
+  variables: Object.entries(variables).map(([name, value]): UpstreamVariable => ({ name, value, scope })),
+});
+const refused: ReadResult = { kind: 'refused', code: 'upstream-forbidden', attempts: 1, upstreamStatus: 403 };
+
+interface Trouble {
+  readonly store?: (store: SessionStore) => SessionStore;
+  readonly stats?: Partial<SnapshotDeps['stats']>;
+  readonly events?: Partial<SnapshotDeps['events']>;
+}
+
+/** A bridge whose bot is read by a script, one reading after the other, the last one for ever. */
+async function prepare({ store, stats, events }: Trouble = {}) {
+  const harness = await newHarness();
+  const instance = harness.instance();
+  const { clock, random } = instance.deps;
+  const readings: Reading[] = [];
+  const queued: { readonly event: OutboundEvent; readonly eventId: string; readonly dueAtMs: number }[] = [];
+  /** How many paths each writing of an event had. */
+  const writes: number[] = [];
+  const telemetry = new MemoryTelemetry();
+  const seen = {
+    reads: 0,
+    lanes: 0,
+    released: 0,
+    expected: [] as boolean[],
+    kept: undefined as SnapshotStats | undefined,
+  };
+  const cognigy: CognigyPort = {
+    ...instance.deps.cognigy,
+    prepare: async () => ({
+      granted: true,
+      permit: {
+        release: async () => {
+          seen.released += 1;
+        },
+      },
+    }),
+    readVariables: async ({ isLikelyPaged }) => {
+      seen.expected.push(isLikelyPaged === true);
+      const reading = readings[Math.min(seen.reads, readings.length - 1)];
+      seen.reads += 1;
+      if (reading === undefined) throw new Error('the script is empty');
+      return reading();
+    },
+  };
+  const counting = new Proxy(instance.deps.store, {
+    get: (target, name) => {
+      const method: unknown = Reflect.get(target, name);
+      if (typeof method !== 'function') return method;
+      return (...args: unknown[]) => {
+        if (name === 'readLane') seen.lanes += 1;
+        return Reflect.apply(method, target, args);
+      };
+    },
+  });
+  const deps: SnapshotDeps = {
+    store: store?.(counting) ?? counting,
+    cognigy,
+    clock,
+    random,
+    precedence: ['global', 'bot', 'session', 'user'],
+    stats: {
+      read: async () => seen.kept,
+      replace: async (_session, { next }) => {
+        seen.kept = next;
+      },
+      ...stats,
+    },
+    events: {
+      enqueue: async (event, place) => {
+        const known = queued.findIndex(({ eventId }) => eventId === place.eventId);
+        queued.splice(known < 0 ? queued.length : known, 1, { event, ...place });
+        writes.push(event.data.paths.length);
+      },
+      withdraw: async (_event, { eventId }) => {
+        queued.splice(
+          queued.findIndex((each) => each.eventId === eventId),
+          1,
+        );
+      },
+      due: async function* () {},
+      ...events,
+    },
+  };
+  const take = (more: Partial<SnapshotCommand> = {}) =>
+    takeSnapshot(deps, {
+      sessionId: SESSION,
+      filter: { includeSystem: false },
+      coercion: 'auto',
+      correlationId: 'corr',
+      deadlineMs: clock.now() + 8_000,
+      telemetry,
+      ...more,
+    });
+  const script = (...all: Reading[]) => {
+    readings.splice(0, readings.length, ...all);
+    seen.reads = 0;
+    seen.lanes = 0;
+  };
+  const shown = async () => {
+    const answer = await take();
+    if (answer.kind !== 'taken') return answer.kind;
+    const { freshness, variables } = answer.snapshot;
+    return [freshness, Object.fromEntries(Object.entries(variables).map(([name, { value }]) => [name, value]))];
+  };
+  return { ...harness, instance, deps, telemetry, queued, writes, seen, take, script, shown };
+}
+
+describe('SCENARIO 47: a read of several pages', () => {
+  it('is read again when an operation of ours came in between', async () => {
+    const { instance, script, shown, seen } = await prepare();
+    await instance.inject({ variables: [variable('a', 1), variable('b', 1)] });
+    script(
+      async () => {
+        await instance.inject({ variables: [variable('a', 2), variable('b', 2)] });
+        return read(2, { a: '1', b: '2' });
+      },
+      () => read(2, { a: '2', b: '2' }),
+    );
+    expect(await shown()).toEqual(['live', { a: 2, b: 2 }]);
+    expect(seen.reads).toBe(2);
+  });
+
+  it('is read again when one was under way before, although nothing has come since', async () => {
+    const { instance, script, shown, seen, deps, clock } = await prepare();
+    await instance.inject({ value: 1 });
+    const lease = { fence: deps.random.ulid(clock.now()), untilMs: clock.now() + 100 };
+    await deps.store.takeLease({ sessionId: SESSION }, lease, clock.now());
+    script(() => read(2, { k: '1' }));
+    expect(await shown()).toEqual(['live', { k: 1 }]);
+    expect(seen.reads).toBe(2);
+  });
+
+  it('is the mirror’s, whole, when they come again and again', async () => {
+    const { instance, script, shown, seen } = await prepare();
+    let value = 0;
+    script(async () => {
+      value += 1;
+      await instance.inject({ variables: [variable('a', value), variable('b', value)] });
+      return read(2, { a: String(value - 1), b: String(value) });
+    });
+    expect(await shown()).toEqual(['mirror', { a: 3, b: 3 }]);
+    expect(seen.reads).toBe(3);
+  });
+
+  it('is nobody’s when there is no mirror yet', async () => {
+    const { instance, tenant, script, shown } = await prepare();
+    tenant.faults.add({ match: { surface: 'inject' }, times: 0, action: { status: 503 } });
+    script(async () => {
+      await instance.inject();
+      return read(2, {});
+    });
+    expect(await shown()).toBe('busy');
+  });
+
+  it('is live at once when nobody has written, also to a session without a lane', async () => {
+    const { instance, script, shown, seen } = await prepare();
+    script(() => read(5, { k: 'x' }));
+    expect(await shown()).toEqual(['live', { k: 'x' }]);
+    await instance.inject({ value: 1 });
+    script(() => read(5, { k: '1' }));
+    expect(await shown()).toEqual(['live', { k: 1 }]);
+    expect(seen.reads).toBe(1);
+  });
+
+  it('several pages are expected where there were several the last time', async () => {
+    const { script, take, seen } = await prepare();
+    script(() => read(2, { a: 1 }));
+    await take();
+    script(() => read(1, { a: 1 }));
+    await take();
+    await take();
+    expect(seen.expected).toEqual([false, true, false]);
+  });
+
+  it('of one page needs no second look, whoever writes', async () => {
+    const { instance, script, shown, seen } = await prepare();
+    script(async () => {
+      await instance.inject({ value: 2 });
+      return read(1, { k: '1' });
+    });
+    expect(await shown()).toEqual(['live', { k: 1 }]);
+    expect([seen.reads, seen.lanes]).toEqual([1, 1]);
+  });
+});
+
+describe('SCENARIO 25: what has expired in the bridge and is in the bot', () => {
+  it('is not shown; renewed while it was looked at, it is', async () => {
+    const { instance, clock, script, shown, seen } = await prepare();
+    const otp = () => ({ ...variable('otp', 7), expiresAtMs: clock.now() + 1_000 });
+    await instance.inject({ variables: [otp()] });
+    clock.advance(2_000);
+    script(() => read(1, { otp: '7', b: '1' }));
+    expect(await shown()).toEqual(['live', { b: 1 }]);
+    expect(seen.reads).toBe(1);
+
+    script(
+      async () => {
+        await instance.inject({ variables: [otp()] });
+        return read(1, { otp: '7' });
+      },
+      () => read(1, { otp: '7' }),
+    );
+    expect(await shown()).toEqual(['live', { otp: 7 }]);
+    expect(seen.reads).toBe(2);
+  });
+
+  it('goes with the idle time, too: what has a life of its own longer than the session’s', async () => {
+    const { instance, clock, script, shown } = await prepare();
+    await instance.inject({
+      variables: [{ ...variable('offer', 1), expiresAtMs: clock.now() + 10 * 3_600_000 }, variable('stays', 2)],
+    });
+    clock.advance(3_600_001);
+    script(() => read(1, { offer: '1', stays: '2' }));
+    expect(await shown()).toEqual(['live', { stays: 2 }]);
+    script(() => refused);
+    expect(await shown()).toBe('unreadable');
+  });
+
+  it('is no secret of the mirror that stands in', async () => {
+    const { instance, clock, script, shown } = await prepare();
+    await instance.inject({
+      variables: [{ ...variable('otp', 1), expiresAtMs: clock.now() + 1_000 }, variable('b', 2)],
+    });
+    script(() => refused);
+    expect(await shown()).toEqual(['mirror', { otp: 1, b: 2 }]);
+    clock.advance(1_000);
+    expect(await shown()).toEqual(['mirror', { b: 2 }]);
+  });
+});
+
+describe('What goes on beside it', () => {
+  it('an event is queued, with names and without values', async () => {
+    const { instance, script, take, queued, clock } = await prepare();
+    script(() => read(1, { 'a/b': 'secret', c: 1 }));
+    await take();
+    await instance.inject();
+    await take();
+    const ulid = expect.stringMatching(/^[0-9A-HJKMNP-TV-Z]{26}$/);
+    expect(queued.map(({ event }) => event.data.version)).toEqual([0, 1]);
+    expect(queued[0]).toEqual({
+      eventId: ulid,
+      dueAtMs: expect.any(Number),
+      event: {
+        type: 'variable_snapshot',
+        timestamp: expect.stringMatching(/Z$/),
+        data: { sessionId: SESSION, event: 'variable_snapshot', operationId: ulid, version: 0, paths: ['/a~1b', '/c'] },
+      },
+    });
+    expect(queued[1]?.dueAtMs).toBeGreaterThan(clock.now());
+  });
+
+  it('an event is queued before the bot has answered, and filled in afterwards', async () => {
+    const { script, take, queued, writes } = await prepare();
+    const asked = Promise.withResolvers<void>();
+    const answered = Promise.withResolvers<void>();
+    script(async () => {
+      asked.resolve();
+      await answered.promise;
+      return read(1, { a: 1, b: 2 });
+    });
+    const taking = take();
+    await asked.promise;
+    await Promise.resolve();
+    expect(queued.map(({ event }) => event.data.paths)).toEqual([[]]);
+    answered.resolve();
+    await taking;
+    expect(writes).toEqual([0, 2]);
+    expect(queued.map(({ event }) => event.data.paths)).toEqual([['/a', '/b']]);
+  });
+
+  it.each(['refused', 'ended'] as const)(
+    'an event that there is nothing to tell of is taken back: %s',
+    async (what) => {
+      const { script, take, queued } = await prepare();
+      script(() => (what === 'refused' ? refused : { ...refused, code: 'session-ended' as const }));
+      await take();
+      expect(queued).toEqual([]);
+    },
+  );
+
+  it('the average is of the last ten reads, the total of all', async () => {
+    const { script, take, clock } = await prepare();
+    let ms = 0;
+    script(async () => {
+      ms += 10;
+      await clock.sleep(ms);
+      return read(1, { a: 1, b: 2 });
+    });
+    let metrics: unknown;
+    for (let reads = 0; reads < 12; reads += 1) {
+      const answer = await take();
+      metrics = answer.kind === 'taken' && answer.snapshot.metrics;
+    }
+    expect(metrics).toEqual({ averageLatencyMs: 75, totalRetrieved: 24 });
+    script(() => refused);
+    expect((await take()).kind).toBe('unreadable');
+  });
+
+  it.each<[string, Trouble, number | null]>([
+    ['metrics that cannot be read', { stats: { read: () => Promise.reject(new StoreError('store-timeout')) } }, 1],
+    ['metrics that cannot be kept', { stats: { replace: () => Promise.reject(new StoreError('store-timeout')) } }, 1],
+    ['an event that cannot be queued', { events: { enqueue: () => Promise.reject(new Error('full')) } }, 2],
+  ])('SCENARIO 45: %s do not become the answer', async (_what, trouble, lines) => {
+    const { script, shown, telemetry } = await prepare(trouble);
+    script(() => read(1, { a: 1 }));
+    expect(await shown()).toEqual(['live', { a: 1 }]);
+    expect(telemetry.lines.filter(({ level }) => level === 'warn')).toHaveLength(lines ?? 0);
+  });
+
+  it('SCENARIO 45: without the lane there is no answer, and the permit goes back', async () => {
+    const { take, script, seen } = await prepare({
+      store: (store) =>
+        new Proxy(store, {
+          get: (target, name) =>
+            name === 'readLane' ? () => Promise.reject(new StoreError('store-unavailable')) : Reflect.get(target, name),
+        }),
+    });
+    script(() => read(1, {}));
+    await expect(take()).rejects.toThrow(StoreError);
+    expect([seen.released, seen.reads]).toEqual([1, 0]);
+  });
+
+  it('SCENARIO 43: erased while it is looked at: what the bot has is shown, and nothing of what was', async () => {
+    const session: { eraseNow?: () => Promise<unknown> } = {};
+    const { instance, script, take } = await prepare({
+      store: (store) =>
+        new Proxy(store, {
+          get: (target, name) => {
+            const method: unknown = Reflect.get(target, name);
+            if (typeof method !== 'function') return method;
+            return async (...args: unknown[]) => {
+              if (name === 'readMirror') await session.eraseNow?.();
+              return Reflect.apply(method, target, args);
+            };
+          },
+        }),
+    });
+    await instance.inject({ variables: [variable('big', 'x'.repeat(5_000))] });
+    session.eraseNow = () => instance.erase();
+    script(() => read(1, { a: 1 }));
+    const answer = await take();
+    expect(answer).toMatchObject({ kind: 'taken', snapshot: { freshness: 'live', variables: { a: { value: 1 } } } });
+  });
+});

@@ -1,0 +1,155 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { coerce, textOf } from '../../../lib/context/coercion.ts';
+import type { JsonValue } from '../../../lib/context/json.ts';
+
+const deep = (levels: number) => '['.repeat(levels) + ']'.repeat(levels);
+
+describe('SCENARIO 33, 34: a text without a type', () => {
+  it.each<[string, JsonValue]>([
+    ['true', true],
+    ['TRUE', true],
+    ['False', false],
+    ['0', 0],
+    ['42', 42],
+    ['-1.5', -1.5],
+    ['1e+21', 1e21],
+    ['9007199254740992', 2 ** 53],
+    ['{"a":[1,"1"]}', { a: [1, '1'] }],
+    ['{}', {}],
+    ['[]', []],
+    ['[ 1, true ]', [1, true]],
+    [deep(32), JSON.parse(deep(32))],
+  ])('%s becomes what it says', (text, value) => expect(coerce(text).value).toEqual(value));
+
+  it.each([
+    '007',
+    '+491701234567',
+    '1_000',
+    '1e3',
+    'NaN',
+    'Infinity',
+    ' 5',
+    '5 ',
+    '-0',
+    '1.0',
+    '.5',
+    '0x10',
+    '9007199254740993',
+    '0.1000000000000000055',
+    '',
+    ' true',
+    'yes',
+    'null',
+    'undefined',
+    '"a"',
+    ' {}',
+    '{}\n',
+    '{',
+    '{"a":1,"a":2}',
+    '{"__proto__":1}',
+    '[9007199254740993]',
+    '[0.1000000000000000055]',
+    '[-0]',
+    '[1e999]',
+    '["\\ud800"]',
+    deep(33),
+  ])('%j stays a text', (text) => expect(coerce(text)).toEqual({ value: text, type: 'string' }));
+});
+
+describe('a type that is given is obeyed, where that loses nothing', () => {
+  it.each<[string, string, JsonValue]>([
+    ['string', 'true', 'true'],
+    ['string', '5', '5'],
+    ['string', '{}', '{}'],
+    ['number', '5', 5],
+    ['number', '1e3', 1000],
+    ['number', '1.50', 1.5],
+    ['number', '100e-2', 1],
+    ['number', '0.1', 0.1],
+    ['number', '0.0', 0],
+    ['number', '007', '007'],
+    ['number', '+49', '+49'],
+    ['number', '1_000', '1_000'],
+    ['number', ' 5', ' 5'],
+    ['number', 'NaN', 'NaN'],
+    ['number', '-0', '-0'],
+    ['number', '1e999', '1e999'],
+    ['number', '1e-999', '1e-999'],
+    ['number', '9007199254740993', '9007199254740993'],
+    ['number', '0.1000000000000000055', '0.1000000000000000055'],
+    ['number', 'true', 'true'],
+    ['boolean', 'TRUE', true],
+    ['boolean', '1', '1'],
+    ['object', '{"a":1}', { a: 1 }],
+    ['object', '[1]', '[1]'],
+    ['object', '{"a":1,"a":1}', '{"a":1,"a":1}'],
+    ['array', '[1]', [1]],
+    ['array', '{}', '{}'],
+    ['null', 'null', null],
+    ['null', '', ''],
+    ['integer', '5', 5],
+    ['', 'true', true],
+    ['constructor', '5', 5],
+  ])('%s of %j', (type, text, value) => expect(coerce(text, type).value).toEqual(value));
+
+  it.each<[JsonValue, string]>([
+    ['a', 'string'],
+    [5, 'number'],
+    [true, 'boolean'],
+    [null, 'null'],
+    [[], 'array'],
+    [{}, 'object'],
+  ])('what is %j already stays so, as a %s', (value, type) => {
+    expect(coerce(value, 'string')).toEqual({ value, type });
+  });
+});
+
+describe('Properties', () => {
+  const texts = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.double({ noDefaultInfinity: false }).map(String),
+    fc.bigInt().map(String),
+    fc.integer().map((number) => `0${number}`),
+    fc.constantFrom('true', 'FALSE', 'tRuE', '1e3', '1e21', '-0', '+5', '1.10'),
+    fc.json(),
+  );
+
+  it('every scalar that has changed its type prints as the text that it was', () => {
+    fc.assert(
+      fc.property(texts, (text) => {
+        const { value } = coerce(text);
+        if (typeof value === 'number') expect(String(value)).toBe(text);
+        else if (typeof value === 'boolean') expect(String(value)).toBe(text.toLowerCase());
+        else if (typeof value !== 'object') expect(value).toBe(text);
+      }),
+      { numRuns: 1_000, seed: 34 },
+    );
+  });
+
+  it('a value printed by JavaScript comes back as it was', () => {
+    const values = fc.oneof(fc.double({ noNaN: true, noDefaultInfinity: true }), fc.boolean(), fc.integer());
+    fc.assert(
+      fc.property(values, (value) => {
+        const known = Object.is(value, -0) ? 0 : value;
+        expect(coerce(textOf(known)).value).toBe(known);
+        expect(coerce(textOf(known), typeof known).value).toBe(known);
+      }),
+      { numRuns: 1_000, seed: 34 },
+    );
+  });
+
+  it('type and value agree', () => {
+    fc.assert(
+      fc.property(
+        texts,
+        fc.option(fc.constantFrom('number', 'boolean', 'object', 'array', 'null', 'string', 'x')),
+        (text, type) => {
+          const { value, type: said } = coerce(text, type ?? undefined);
+          expect(said).toBe(value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value);
+        },
+      ),
+      { numRuns: 500, seed: 34 },
+    );
+  });
+});

@@ -1,0 +1,125 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  collisionsOf,
+  type DialogChange,
+  type DialogVariables,
+  dialogDigest,
+  dialogVariablesOf,
+  fateOf,
+} from '../../../lib/context/dialogState.ts';
+
+const NOTHING: DialogVariables = { session: {}, user: {} };
+
+describe('dialogVariablesOf', () => {
+  it('lists variables with their scopes, and says nothing of the transition', () => {
+    expect(dialogVariablesOf({ session: { a: 1 }, user: { b: null }, transition: { nextStep: 's' } })).toEqual([
+      { key: 'a', value: 1, scope: 'session' },
+      { key: 'b', value: null, scope: 'user' },
+    ]);
+    expect(dialogVariablesOf({ transition: { nextStep: 's' } })).toEqual([]);
+  });
+});
+
+describe('collisionsOf', () => {
+  const change = { session: { a: 2 }, user: { a: 'x' } };
+  it.each<[string, DialogVariables, DialogVariables, string[]]>([
+    [
+      'nothing, where nobody has changed anything',
+      { session: { a: 1 }, user: {} },
+      { session: { a: 1 }, user: {} },
+      [],
+    ],
+    [
+      'what somebody else has changed',
+      { session: { a: 1 }, user: {} },
+      { session: { a: 9 }, user: {} },
+      ['/session/a'],
+    ],
+    ['what somebody else has taken away', { session: { a: 1 }, user: {} }, NOTHING, ['/session/a']],
+    ['what somebody else has brought', NOTHING, { session: {}, user: { a: 'y' } }, ['/user/a']],
+    ['not what is as we want it', { session: { a: 1 }, user: {} }, { session: { a: 2 }, user: { a: 'x' } }, []],
+    ['not what lies beside it, nor the same name in another scope', NOTHING, { session: { b: 1 }, user: { b: 1 } }, []],
+  ])('names %s', (_what, believed, now, paths) => {
+    expect(collisionsOf(change, believed, now)).toEqual(paths);
+  });
+
+  it('is not misled by names that every object has', () => {
+    expect(collisionsOf({ session: { toString: 1 } }, NOTHING, NOTHING)).toEqual([]);
+  });
+});
+
+describe('fateOf', () => {
+  const transition: DialogChange = { transition: { nextStep: 's' } };
+  const state = (version: number, variables: DialogVariables = NOTHING) => ({
+    ...variables,
+    version,
+    etag: `"${version}"`,
+  });
+  const knownAt = (version: number, variables: DialogVariables = NOTHING) => ({
+    etag: `"${version}"`,
+    version,
+    digest: dialogDigest(variables),
+  });
+
+  it.each([
+    ['the same version: not made', transition, knownAt(3), state(3), 'not-made'],
+    ['one step, nothing else changed: made', transition, knownAt(3), state(4), 'made'],
+    [
+      'one step that explains itself: not made',
+      transition,
+      knownAt(3),
+      state(4, { session: { b: 1 }, user: {} }),
+      'not-made',
+    ],
+    ['two steps: nobody knows', transition, knownAt(3), state(5), 'unknown'],
+    ['nothing was known: nobody knows', transition, undefined, state(3), 'unknown'],
+    ['only the tag was known, and it moved: nobody knows', transition, { etag: '"x"' }, state(3), 'unknown'],
+    ['begun anew: not made', transition, knownAt(7), state(2), 'not-made'],
+  ] as const)('a transition: %s', (_what, change, known, now, fate) => {
+    expect(fateOf(change, { before: known, believed: NOTHING, now })).toBe(fate);
+  });
+
+  it('variables that are there tell that a transition was made, too', () => {
+    const change = { session: { a: 1 }, ...transition };
+    const now = state(9, { session: { a: 1 }, user: {} });
+    expect(fateOf(change, { before: knownAt(3), believed: NOTHING, now })).toBe('made');
+    // Not where they were there before.
+    const believed = { session: { a: 1 }, user: {} };
+    expect(fateOf(change, { before: knownAt(3, believed), believed, now })).toBe('unknown');
+  });
+
+  it('without a transition, what is not seen may be sent again', () => {
+    expect(fateOf({ session: { a: 1 } }, { before: knownAt(3), believed: NOTHING, now: state(9) })).toBe('not-made');
+  });
+
+  it('property: whatever others do beside it, a transition that was made is never taken for not made, nor the other way', () => {
+    const own = fc.record({ session: fc.dictionary(fc.constantFrom('a', 'b'), fc.integer()) });
+    const others = fc.array(fc.tuple(fc.constantFrom('x', 'y', 'z'), fc.integer()), { maxLength: 3 });
+    fc.assert(
+      fc.property(own, others, others, fc.boolean(), fc.boolean(), ({ session }, first, last, wasMade, isKnown) => {
+        const believed: DialogVariables = { session: { a: 'old', x: 0 }, user: {} };
+        let now = { ...believed, version: 5 };
+        const apply = (values: object) => {
+          now = { ...now, session: { ...now.session, ...values }, version: now.version + 1 };
+        };
+        // Others write where we do not, and always something new.
+        for (const [name, value] of first) apply({ [name]: `first ${value} ${now.version}` });
+        if (wasMade) apply(session);
+        for (const [name, value] of last) apply({ [name]: `last ${value} ${now.version}` });
+        const fate = fateOf(
+          { session, ...transition },
+          {
+            before: isKnown ? knownAt(5, believed) : undefined,
+            believed,
+            now: { ...now, etag: `"${now.version}"` },
+          },
+        );
+        expect([wasMade ? 'made' : 'not-made', 'unknown']).toContain(fate);
+        const isTelling = Object.keys(session).length > 0;
+        if (wasMade && isTelling) expect(fate).toBe('made');
+        if (isKnown && now.version <= 6) expect(fate).not.toBe('unknown');
+      }),
+    );
+  });
+});
