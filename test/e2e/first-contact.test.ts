@@ -58,6 +58,7 @@ describe('the first request of a newcomer', () => {
       version: 1,
       confirmedVersion: 1,
       freshness: 'mirror',
+      userKey: null,
       context: { crm_tier: 'gold' },
       variables: [
         {

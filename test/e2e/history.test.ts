@@ -70,7 +70,7 @@ describe('GET /v1/sessions/{sessionId}?version=N', () => {
     expect(without((await at(3)).context)).toEqual({ tier: 'gold', case: { id: 2, open: true } });
 
     const then = await at(2);
-    const { recentAudit: _audit, pendingOperations: _pending, ...now } = (await read()).body;
+    const { recentAudit: _audit, pendingOperations: _pending, userKey: _user, ...now } = (await read()).body;
     expect(then).toEqual({
       sessionId: session,
       version: 2,

@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import { DynamoDBClient, ScanCommand } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LOCAL_CREDENTIALS, LOCAL_REGION } from '../../infra/local/database.ts';
@@ -11,11 +12,14 @@ const VALUE = 'private-value-of-alice';
 const CLIENT_SECRET = 'private-client-secret';
 const CLIENT_ID = 'private-client-id';
 const IDEMPOTENCY_KEY = 'private-idempotency-key';
+const WEBHOOK_SECRET = `whsec_${Buffer.from('private-webhook-secret-1').toString('base64')}`;
 const CLIENT = { name: 'crm', apiKey: 'private-key-of-the-crm', operations: ['inject'], keyPrefixes: ['crm_'] };
 
 /** Everything that must never be in a log line, an error or a plain attribute (DESIGN I7). */
 const SECRETS = {
   'a session id': /PrivateSessionId/,
+  'a user id': /private-user/,
+  'a webhook secret': /whsec_|cHJpdmF0ZS13ZWJob29r/,
   'a value': /private-value/,
   'a client secret': /private-client-secret/,
   'an API key': new RegExp(`${LOCAL_KEY}|private-key`),
@@ -35,6 +39,7 @@ describe.each(['DEBUG', 'INFO'])('SCENARIO 44, I7: a mixed load with log level %
     try {
       bridge = await startBridge({
         clients: [CLIENT],
+        webhookSecrets: [WEBHOOK_SECRET],
         credentials: { clientId: CLIENT_ID, clientSecret: CLIENT_SECRET },
         settings: { POWERTOOLS_LOG_LEVEL: level, POWERTOOLS_METRICS_DISABLED: undefined, REQUEST_BUDGET_MS: '2000' },
       });
@@ -60,6 +65,7 @@ describe.each(['DEBUG', 'INFO'])('SCENARIO 44, I7: a mixed load with log level %
       'unknown-version',
       'upstream-bad-response',
       'upstream-forbidden',
+      'upstream-rejected',
       'upstream-unavailable',
       'validation-failed',
     ]);
@@ -94,7 +100,7 @@ describe.each(['DEBUG', 'INFO'])('SCENARIO 44, I7: a mixed load with log level %
           expect(Unit).toBe(Name === 'UpstreamLatency' ? 'Milliseconds' : 'Count');
         }
       }
-      expect(['inject', 'snapshot', 'sync']).toContain(record.function);
+      expect(['inject', 'snapshot', 'sync', 'dialog-state', 'webhook']).toContain(record.function);
     }
     for (const name of [
       'OperationConfirmed',
@@ -129,6 +135,7 @@ async function load(bridge: Bridge): Promise<Reply[]> {
     tenant.faults.add({ match: { surface: 'inject', method: 'PUT', sessionId }, times, action });
 
   await loadSyncs(bridge, replies);
+  await loadDialogsAndMessages(bridge, replies);
 
   const big = { text: `${VALUE} `.repeat(3_000) };
   await put(
@@ -230,5 +237,50 @@ async function dump(endpoint: string): Promise<string> {
     return texts.join('');
   } finally {
     client.destroy();
+  }
+}
+
+/** Changes of dialogs, messages and live snapshots, of every kind of fate. */
+async function loadDialogsAndMessages(bridge: Bridge, replies: Reply[]): Promise<void> {
+  const session = `${SESSION}-dialog`;
+  const change = { session: { a: VALUE }, user: { b: { c: VALUE } }, transition: { nextStep: 'next' } };
+  const at = (surface: 'dialog-state' | 'webhook' | 'snapshot', action: Json, times = 1) =>
+    bridge.tenant.faults.add({ match: { surface, sessionId: session }, times, action });
+  const body = { error: 'private-upstream-body', value: VALUE };
+  replies.push(await bridge.dialog(session, change));
+  replies.push(await bridge.dialog(session, { session: { '_user x': VALUE }, user: VALUE, transition: { nextStep: [VALUE] } }));
+  bridge.tenant.sessions.changeAsBot(session, { variables: [{ key: 'a', value: `${VALUE} of the bot` }] });
+  replies.push(await bridge.dialog(session, change));
+  for (const action of [{ status: 400, body }, { status: 403, body }, { malformed: 'html' }, { status: 500, body }]) {
+    at('dialog-state', action);
+    replies.push(await bridge.dialog(session, change));
+  }
+
+  const send = (message: Json, secret = WEBHOOK_SECRET) => {
+    const text = JSON.stringify(message);
+    const seconds = Math.floor(Date.now() / 1_000);
+    const key = Buffer.from(secret.slice('whsec_'.length), 'base64');
+    const signature = createHmac('sha256', key).update(`msg_1.${seconds}.${text}`).digest('base64');
+    return bridge.webhook(text, {
+      'webhook-id': 'msg_1',
+      'webhook-timestamp': String(seconds),
+      'webhook-signature': `v1,${signature}`,
+    });
+  };
+  const message = { sessionId: session, userId: 'private-user', message: VALUE, channel: 'web', timestamp: 1 };
+  replies.push(await send({ ...message, custom: { secret: VALUE } }));
+  replies.push(await send({ ...message, timestamp: VALUE }));
+  replies.push(await send(message, `whsec_${Buffer.from('private-webhook-secret-2').toString('base64')}`));
+  for (const action of [{ status: 400, body }, { malformed: 'html' }, { status: 503, body }]) {
+    at('webhook', action, 3);
+    replies.push(await send({ ...message, timestamp: replies.length }));
+    bridge.tenant.faults.clear();
+  }
+
+  replies.push(await bridge.get(`/v1/sessions/${session}/snapshot`));
+  for (const action of [{ status: 500, body }, { malformed: 'html' }]) {
+    at('snapshot', action, 0);
+    replies.push(await bridge.get(`/v1/sessions/${session}/snapshot`));
+    bridge.tenant.faults.clear();
   }
 }

@@ -266,6 +266,45 @@ describe('killed and started again with the same DATA_DIR', () => {
     expect(puts('sess_1')).toHaveLength(1);
   });
 
+  it.each([
+    {
+      what: 'a message',
+      path: '/v1/webhooks/cognigy',
+      method: 'POST',
+      body: { sessionId: 'sess_1', userId: 'u', message: 'hello', channel: 'web', timestamp: 1 },
+      made: { context: { last_user_message: 'hello' }, version: 2 },
+    },
+    {
+      what: 'a change of a dialog',
+      path: '/v1/dialogs/sess_1/state',
+      method: 'PATCH',
+      body: { session: { a: 1 }, transition: { nextStep: 'next' } },
+      made: { context: { a: 1 }, nextStep: 'next', version: 2 },
+    },
+  ])('SCENARIO 8: $what is not lost either, and made once', async ({ path, method, body, made }) => {
+    const env = prepare();
+    const before = await start(env);
+    tenant.tenant.faults.add({ match: { surface: 'token' }, action: { delayMs: 60_000 } });
+    const send = (started: Started) =>
+      started.send(path, { method, body: JSON.stringify(body), headers: { 'idempotency-key': 'once' } });
+    const lost = send(before).catch(() => 'lost');
+    await eventually(async () => (await before.send('/v1/sessions/sess_1')).body.pendingOperations === 1, {
+      everyMs: 10,
+      what: 'the commit',
+    });
+    await before.end('SIGKILL');
+    expect(await lost).toBe('lost');
+    expect(bot('sess_1')).toBeUndefined();
+
+    const after = await start({ ...env, SWEEP_SECONDS: '1' });
+    await eventually(async () => (await confirmedOf(after, 'sess_1')).length > 0, { what: 'the confirmation' });
+    expect(tenant.tenant.sessions.inspect('sess_1')).toMatchObject(made);
+    const retry = await send(after);
+    expect(retry.status).toBe(200);
+    expect(retry.headers['idempotency-replayed']).toBe('true');
+    expect(tenant.tenant.sessions.inspect('sess_1')).toMatchObject(made);
+  });
+
   it('SCENARIO 9: after the upstream took it, before settling: pushed again without harm, one success', async () => {
     const env = prepare();
     const before = await start(env);

@@ -1,5 +1,7 @@
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
+import type { NewFault } from '../../../infra/local/tenant/faults.ts';
+import { isJsonObject } from '../../../lib/context/json.ts';
 import { patch, plainContext } from '../../fixtures/operations/contexts.ts';
 import { type Instance, type LaneHarness, sessionId, variable } from '../../fixtures/operations/laneHarness.ts';
 import { useDatabase } from '../../fixtures/operations/useDatabase.ts';
@@ -10,7 +12,7 @@ import { useDatabase } from '../../fixtures/operations/useDatabase.ts';
  */
 const start = useDatabase();
 /** The same lives at every run. Another seed, or many more runs, finds others. */
-const LIVES = { seed: 20_261_121, numRuns: 50 } as const;
+const LIVES = { seed: 20_261_121, numRuns: 60 } as const;
 /** After this a session of an earlier life is idle, and every ttl is over. */
 const LIFE_MS = 100 * 3_600_000;
 
@@ -31,8 +33,15 @@ const sync = fc.record({
   ttl: fc.dictionary(fc.constantFrom('', '/a', '/b', '/a/b'), seconds, { maxKeys: 1 }),
   defaultTtlSeconds: fc.constantFrom(0, 30),
 });
+const dialog = fc.record({
+  kind: fc.constant('dialog'),
+  session: fc.option(fc.record({ a: value }), { nil: undefined }),
+  user: fc.option(fc.record({ b: value }), { nil: undefined }),
+  moves: fc.boolean(),
+});
+const webhook = fc.record({ kind: fc.constant('webhook'), message: fc.constantFrom('one', 'two') });
 const schedule = fc.record({ kind: fc.constant('schedule') });
-const work = fc.oneof(inject, sync, schedule);
+const work = fc.oneof(inject, sync, dialog, webhook, schedule);
 type Work = typeof work extends fc.Arbitrary<infer Kind> ? Kind : never;
 
 const step = fc.oneof(
@@ -52,7 +61,15 @@ const step = fc.oneof(
   fc.record({
     kind: fc.constant('fault'),
     fault: fc.record({
-      match: fc.record({ surface: fc.constantFrom('inject', 'sync'), method: fc.constantFrom('GET', 'PUT') }),
+      match: fc.constantFrom<NewFault['match'][]>(
+        { surface: 'inject', method: 'PUT' },
+        { surface: 'inject', method: 'GET' },
+        { surface: 'sync', method: 'PUT' },
+        { surface: 'sync', method: 'GET' },
+        { surface: 'dialog-state', method: 'PATCH' },
+        { surface: 'dialog-state', method: 'GET' },
+        { surface: 'webhook' },
+      ),
       times: fc.constantFrom(1, 3, 4),
       action: fc.constantFrom(
         { status: 503 },
@@ -60,7 +77,9 @@ const step = fc.oneof(
         { status: 403 },
         { status: 409 },
         { status: 412 },
+        { status: 500, applied: true },
         { reset: 'after' as const },
+        { malformed: 'html' as const },
         { delayMs: 3_000 },
       ),
     }),
@@ -110,6 +129,18 @@ class Life {
       const { data, ttl, defaultTtlSeconds } = one;
       return by.sync({ session, idempotencyKey, data, ttl, defaultTtlSeconds }).catch(() => undefined);
     }
+    if (one.kind === 'webhook') {
+      return by.webhook({ sessionId: session, message: one.message, timestamp: this.#keys }).catch(() => undefined);
+    }
+    if (one.kind === 'dialog') {
+      const { session: values, user, moves } = one;
+      const change = {
+        ...(values !== undefined && { session: values }),
+        ...(user !== undefined && { user }),
+        ...((moves || (values ?? user) === undefined) && { transition: { nextStep: `step ${this.#keys}` } }),
+      };
+      return by.dialog({ session, idempotencyKey, change }).catch(() => undefined);
+    }
     const { ttlSeconds } = one;
     const expiresAtMs = ttlSeconds === undefined ? undefined : this.#harness.clock.now() + ttlSeconds * 1_000;
     const variables = [variable(one.key, one.value, expiresAtMs, one.scope)];
@@ -145,6 +176,15 @@ async function expectGoodEnd(harness: LaneHarness, session: ReturnType<typeof se
     version = payload.versionAfter ?? 0;
   }
   expect(inspected.version).toBe(version);
+
+  // No transition was made twice.
+  const moved = harness.tenant.journal
+    .entries({ surface: 'dialog-state', sessionId: session })
+    .filter(({ applied }) => applied)
+    .flatMap(({ body }) =>
+      isJsonObject(body) && isJsonObject(body['transition']) ? [body['transition']['nextStep']] : [],
+    );
+  expect(new Set(moved).size).toBe(moved.length);
 
   // And the schedule comes to rest.
   const sent = harness.requests(session).length;
