@@ -9,15 +9,21 @@ import { measureImports } from './measures/imports.ts';
 import { type InjectionRun, runInjections } from './measures/injections.ts';
 import { measureLargeContexts } from './measures/largeContexts.ts';
 import { measureMemory } from './measures/memory.ts';
+import { type PushRun, runDialogs, runWebhooks } from './measures/onePush.ts';
 import { measureRules } from './measures/rules.ts';
+import { runSnapshots, type SnapshotRun } from './measures/snapshots.ts';
+import { runStorm } from './measures/storm.ts';
 import { runSweep } from './measures/sweep.ts';
 import { runSyncs, type SyncRun } from './measures/syncs.ts';
 import { importSection, memorySection } from './report/bundleSections.ts';
 import { latencySection, ownTimeSection, roundTripSection } from './report/injectionSections.ts';
 import { largeContextSection } from './report/largeContextSection.ts';
 import { toMarkdown } from './report/markdown.ts';
+import { dialogSection, webhookSection } from './report/onePushSection.ts';
 import { DELAYED } from './report/roundTrips.ts';
 import { rulesSection } from './report/rulesSection.ts';
+import { snapshotSection } from './report/snapshotSection.ts';
+import { stormSection } from './report/stormSection.ts';
 import { sweepSection } from './report/sweepSection.ts';
 import { syncSection } from './report/syncSection.ts';
 import { summary, toText } from './report/terminal.ts';
@@ -27,13 +33,18 @@ const bundleOf = (name: string) => fileURLToPath(new URL(`../dist/${name}/index.
 const INJECT = bundleOf('inject');
 const SYNC = bundleOf('sync');
 const SNAPSHOT = bundleOf('snapshot');
+const WEBHOOK = bundleOf('webhook');
+const DIALOG_STATE = bundleOf('dialog-state');
 const EVIDENCE = new URL('../docs/evidence/', import.meta.url);
 
 const INJECTIONS_PER_KIND = 100;
 const IMPORT_ROUNDS = 21;
 const LARGE_INJECTIONS = 200;
 const SYNCS_PER_KIND = 100;
-const RULES = { sizes: [100, 1_000, 2_000, 5_000, 10_000], rounds: 30 };
+const SNAPSHOTS_PER_KIND = 50;
+const PUSHES_PER_KIND = 100;
+const STORM = { sessions: 50, perSession: 4, upstreamMs: 50 };
+const RULES = { sizes: [100, 1_000, 2_000, 5_000, 10_000], rounds: 30, variables: 10_000 };
 const LARGE_CONTEXT_ROUNDS = 8;
 const SWEEP = { sessions: 10_000, due: 500, ratePerMinute: 100 };
 
@@ -41,9 +52,10 @@ const { values: flags } = parseArgs({ options: { write: { type: 'boolean', defau
 
 const bundles = await bundleAll();
 await writeBundles(bundles);
-console.log('Measuring; this takes about three minutes, and a machine that does nothing else …\n');
+console.log('Measuring; this takes about five minutes, and a machine that does nothing else …\n');
 // Before there is a world, which keeps a processor busy.
 const rules = await measureRules(RULES);
+const storm = await runStorm(STORM);
 const world = await startWorld();
 try {
   const imports = await measureImports(world, bundles, IMPORT_ROUNDS);
@@ -51,6 +63,11 @@ try {
   const undelayed = await measureInjections(world, { databaseMs: 0, upstreamMs: 0 });
   const delayedSyncs = await measureSyncs(world, DELAYED);
   const undelayedSyncs = await measureSyncs(world, { databaseMs: 0, upstreamMs: 0 });
+  const snapshots = await measureSnapshots(world, DELAYED);
+  const webhooks = await measurePushes(world, WEBHOOK, runWebhooks, DELAYED);
+  const undelayedWebhooks = await measurePushes(world, WEBHOOK, runWebhooks, { databaseMs: 0, upstreamMs: 0 });
+  const dialogs = await measurePushes(world, DIALOG_STATE, runDialogs, DELAYED);
+  const undelayedDialogs = await measurePushes(world, DIALOG_STATE, runDialogs, { databaseMs: 0, upstreamMs: 0 });
   const memory = await measureMemory(world, INJECT, LARGE_INJECTIONS);
   const large = await measureLargeContexts(world, { sync: SYNC, snapshot: SNAPSHOT }, LARGE_CONTEXT_ROUNDS);
   const sweep = await runSweep(world, SWEEP);
@@ -59,6 +76,10 @@ try {
     roundTripSection(delayed, undelayed),
     ownTimeSection(undelayed),
     syncSection(delayedSyncs, undelayedSyncs),
+    snapshotSection(snapshots),
+    webhookSection(webhooks, undelayedWebhooks),
+    dialogSection(dialogs, undelayedDialogs),
+    stormSection(storm),
     rulesSection(rules),
     sweepSection(sweep),
     importSection(imports),
@@ -95,6 +116,32 @@ async function measureSyncs(
     return await runSyncs(world, sync, { perKind: SYNCS_PER_KIND, ...delays });
   } finally {
     await sync.close();
+  }
+}
+
+async function measureSnapshots(
+  world: World,
+  delays: { readonly databaseMs: number; readonly upstreamMs: number },
+): Promise<SnapshotRun> {
+  const snapshot = await startFunction(SNAPSHOT, world.environment);
+  try {
+    return await runSnapshots(world, snapshot, { perKind: SNAPSHOTS_PER_KIND, ...delays });
+  } finally {
+    await snapshot.close();
+  }
+}
+
+async function measurePushes(
+  world: World,
+  bundle: string,
+  run: typeof runWebhooks,
+  delays: { readonly databaseMs: number; readonly upstreamMs: number },
+): Promise<PushRun> {
+  const started = await startFunction(bundle, world.environment);
+  try {
+    return await run(world, started, { perKind: PUSHES_PER_KIND, ...delays });
+  } finally {
+    await started.close();
   }
 }
 

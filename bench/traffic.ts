@@ -1,8 +1,11 @@
-import { randomUUID } from 'node:crypto';
+import { createHmac, randomUUID } from 'node:crypto';
 import type { JsonObject } from '../lib/context/json.ts';
 
 /** The one client's key. */
 export const API_KEY = 'bench-key';
+
+/** With which messages are signed. */
+export const WEBHOOK_SECRET = `whsec_${Buffer.from('what signs messages of the bench').toString('base64')}`;
 
 /** What is asked of `inject`. */
 export interface InjectCall {
@@ -18,30 +21,91 @@ export interface SyncCall {
   readonly data: JsonObject;
 }
 
+/** What the web-messaging endpoint tells about one message. */
+export interface MessageCall {
+  readonly sessionId: string;
+  readonly userId: string;
+  readonly message: string;
+  readonly channel: string;
+  readonly timestamp: number;
+  readonly custom: JsonObject;
+}
+
+/** What is asked of `dialog-state`. */
+export interface DialogCall {
+  readonly session: JsonObject;
+  readonly user: JsonObject;
+  readonly transition: { readonly nextStep: string };
+}
+
 export function injectEvent({ sessionId, variables, idempotencyKey }: InjectCall): object {
-  const body = { variables };
-  return eventOf('POST', 'variables', { sessionId, body, ...(idempotencyKey !== undefined && { idempotencyKey }) });
+  const more = idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey };
+  return sessionEvent('POST', '/variables', { sessionId, body: { variables } }, more);
 }
 
 export function syncEvent({ sessionId, data }: SyncCall): object {
-  return eventOf('POST', 'sync', { sessionId, body: { data } });
+  return sessionEvent('POST', '/sync', { sessionId, body: { data } });
 }
 
 /** The session as the mirror knows it. */
 export function inspectEvent(sessionId: string): object {
-  return eventOf('GET', undefined, { sessionId });
+  return sessionEvent('GET', '', { sessionId });
+}
+
+/** What the bot has right now. */
+export function snapshotEvent(sessionId: string): object {
+  return sessionEvent('GET', '/snapshot', { sessionId });
+}
+
+export function dialogEvent(dialogId: string, change: DialogCall): object {
+  return eventOf({
+    routeKey: 'PATCH /v1/dialogs/{dialogId}/state',
+    pathParameters: { dialogId },
+    headers: AUTHORIZED,
+    body: JSON.stringify(change),
+  });
+}
+
+export function webhookEvent(message: MessageCall): object {
+  const body = JSON.stringify(message);
+  return eventOf({ routeKey: 'POST /v1/webhooks/cognigy', pathParameters: {}, headers: signatureOf(body), body });
+}
+
+/** Headers of Standard Webhooks. */
+export function signatureOf(body: string): Readonly<Record<string, string>> {
+  const id = `msg_${randomUUID()}`;
+  const seconds = String(Math.floor(Date.now() / 1_000));
+  const key = Buffer.from(WEBHOOK_SECRET.slice('whsec_'.length), 'base64');
+  const signature = createHmac('sha256', key).update(`${id}.${seconds}.${body}`).digest('base64');
+  return { 'webhook-id': id, 'webhook-timestamp': seconds, 'webhook-signature': `v1,${signature}` };
+}
+
+const AUTHORIZED = { authorization: `Bearer ${API_KEY}` };
+
+function sessionEvent(
+  method: 'GET' | 'POST',
+  tail: string,
+  { sessionId, body }: { readonly sessionId: string; readonly body?: object },
+  headers: Readonly<Record<string, string>> = {},
+): object {
+  return eventOf({
+    routeKey: `${method} /v1/sessions/{sessionId}${tail}`,
+    pathParameters: { sessionId },
+    headers: { ...AUTHORIZED, ...headers },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
 }
 
 /** The event that API Gateway (HTTP API, payload format 2.0) makes of a call. */
-function eventOf(
-  method: 'GET' | 'POST',
-  resource: string | undefined,
-  call: { readonly sessionId: string; readonly body?: object; readonly idempotencyKey?: string },
-): object {
-  const { sessionId, body, idempotencyKey } = call;
-  const tail = resource === undefined ? '' : `/${resource}`;
-  const routeKey = `${method} /v1/sessions/{sessionId}${tail}`;
-  const path = `/v1/sessions/${sessionId}${tail}`;
+function eventOf(call: {
+  readonly routeKey: string;
+  readonly pathParameters: Readonly<Record<string, string>>;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+}): object {
+  const { routeKey, pathParameters, headers, body } = call;
+  const [method, template = ''] = routeKey.split(' ');
+  const path = template.replace(/\{(\w+)\}/g, (_, name: string) => pathParameters[name] ?? '');
   const nowMs = Date.now();
   return {
     version: '2.0',
@@ -49,13 +113,12 @@ function eventOf(
     rawPath: path,
     rawQueryString: '',
     headers: {
-      authorization: `Bearer ${API_KEY}`,
       host: 'localhost',
       'x-correlation-id': randomUUID(),
       ...(body !== undefined && { 'content-type': 'application/json' }),
-      ...(idempotencyKey !== undefined && { 'idempotency-key': idempotencyKey }),
+      ...headers,
     },
-    pathParameters: { sessionId },
+    pathParameters,
     requestContext: {
       accountId: '000000000000',
       apiId: 'local',
@@ -68,7 +131,7 @@ function eventOf(
       time: new Date(nowMs).toISOString(),
       timeEpoch: nowMs,
     },
-    ...(body !== undefined && { body: JSON.stringify(body) }),
+    ...(body !== undefined && { body }),
     isBase64Encoded: false,
   };
 }

@@ -4,7 +4,7 @@ import type { Invocation } from '../function/protocol.ts';
 import { crmVariables, type InjectCall, injectEvent } from '../traffic.ts';
 import type { World } from '../world/process.ts';
 import type { DatabaseRequest } from '../world/protocol.ts';
-import { bareRoundTrips } from './bareRoundTrips.ts';
+import { inTurn, type RunOptions } from './inTurn.ts';
 
 /** How an injection finds its session, and whether it carries an idempotency key. */
 const KINDS = [
@@ -30,45 +30,15 @@ export interface InjectionRun {
   readonly bareUpstreamMs: readonly number[];
 }
 
-export interface InjectionRunOptions {
-  /** Injections of each kind that count. */
-  readonly perKind: number;
-  /** Added to every round trip to the database. */
-  readonly databaseMs: number;
-  /** What the upstream takes for every request. */
-  readonly upstreamMs: number;
-}
-
-const WARM_UP_PER_KIND = 25;
 /** Existing sessions have been injected into before, each at least once. */
 const EXISTING_SESSIONS = 20;
 
-/** Injects one after the other, all kinds in turn, with a bare round trip of each sort in between for comparison. */
-export async function runInjections(
-  world: World,
-  inject: FunctionProcess,
-  options: InjectionRunOptions,
-): Promise<InjectionRun> {
-  const { perKind, databaseMs, upstreamMs } = options;
+export async function runInjections(world: World, inject: FunctionProcess, options: RunOptions): Promise<InjectionRun> {
   const traffic = new Traffic();
-  await world.delay({ databaseMs: 0, upstreamMs: 0 });
-  for (let turn = 0; turn < WARM_UP_PER_KIND; turn += 1) {
-    for (const kind of KINDS) await invokeOnce(world, inject, kind, traffic.next(kind));
-  }
-
-  await world.delay({ databaseMs, upstreamMs });
-  const bare = await bareRoundTrips(world);
-  await bare.measure();
-  const injections: Injection[] = [];
-  const bareDatabaseMs: number[] = [];
-  const bareUpstreamMs: number[] = [];
-  for (let turn = 0; turn < perKind; turn += 1) {
-    for (const kind of KINDS) injections.push(await invokeOnce(world, inject, kind, traffic.next(kind)));
-    const between = await bare.measure();
-    bareDatabaseMs.push(between.databaseMs);
-    bareUpstreamMs.push(between.upstreamMs);
-  }
-  return { injections, bareDatabaseMs, bareUpstreamMs };
+  const { timed, ...bare } = await inTurn(world, KINDS, options, (kind) =>
+    invokeOnce(world, inject, kind, traffic.next(kind)),
+  );
+  return { injections: timed, ...bare };
 }
 
 class Traffic {

@@ -7,6 +7,8 @@ export interface RulesQuestion {
   /** Leaves of the contexts. */
   readonly sizes: readonly number[];
   readonly rounds: number;
+  /** Variables of a snapshot. */
+  readonly variables: number;
 }
 
 /** What the rules took for contexts of one size. */
@@ -24,10 +26,20 @@ export interface RulesTiming {
   readonly pruned: number;
 }
 
+/** What coercing and resolving a snapshot's variables took. */
+export interface SnapshotTiming {
+  readonly variables: number;
+  /** Names that they have; the rest is shadowed. */
+  readonly names: number;
+  /** Each run's time. */
+  readonly timesMs: readonly number[];
+}
+
 export interface RulesRun {
   /** How the process was started. */
   readonly nodeOptions: string;
   readonly bySize: readonly RulesTiming[];
+  readonly snapshot: SnapshotTiming;
 }
 
 /** As the functions are deployed (`serverless.yml`). */
@@ -39,7 +51,7 @@ export async function measureRules(question: RulesQuestion): Promise<RulesRun> {
     env: { ...process.env, NODE_OPTIONS },
   });
   try {
-    return { nodeOptions: NODE_OPTIONS, bySize: await ask<RulesTiming[]>(child, question) };
+    return { nodeOptions: NODE_OPTIONS, ...(await ask<Omit<RulesRun, 'nodeOptions'>>(child, question)) };
   } finally {
     await end(child);
   }

@@ -6,6 +6,7 @@ import { type WorkOffReport, workOffDue } from '../../lib/operations/workOffDue.
 import { dueShardOf, sessionPk } from '../../lib/store/keys.ts';
 import { collect } from '../../lib/store/table.ts';
 import { MemoryTelemetry } from '../../test/fixtures/operations/memoryTelemetry.ts';
+import { mostWithin } from '../statistics.ts';
 import { startVirtualBridge, type TableLog, type VirtualBridge } from '../virtual/bridge.ts';
 import type { World } from '../world/process.ts';
 import type { DatabaseRequest } from '../world/protocol.ts';
@@ -262,13 +263,8 @@ class Sweep {
 function inTheJournal({ journal }: Tenant): Pick<SweepRun, 'mostInAMinute' | 'refused'> {
   const requests = journal.entries().filter(({ surface }) => surface !== 'token');
   const refused = requests.filter(({ status }) => status === null || status >= 400).length;
-  let mostInAMinute = 0;
-  let first = 0;
-  requests.forEach(({ at }, last) => {
-    while (at - (requests[first]?.at ?? at) >= MINUTE_MS) first += 1;
-    mostInAMinute = Math.max(mostInAMinute, last - first + 1);
-  });
-  return { mostInAMinute, refused };
+  const moments = requests.map(({ at }) => at);
+  return { mostInAMinute: mostWithin(moments, MINUTE_MS), refused };
 }
 
 async function inParallel<Each>(

@@ -9,7 +9,7 @@ import type { Invocation } from '../function/protocol.ts';
 import { type SyncCall, syncEvent } from '../traffic.ts';
 import type { World } from '../world/process.ts';
 import type { DatabaseRequest, UpstreamRequest } from '../world/protocol.ts';
-import { bareRoundTrips } from './bareRoundTrips.ts';
+import { inTurn, type RunOptions } from './inTurn.ts';
 
 /** Whether the bot has changed its context since the sync before. */
 const KINDS = ['context as it was', 'context changed by the bot'] as const;
@@ -30,25 +30,13 @@ export interface SyncRun {
   readonly bareUpstreamMs: readonly number[];
 }
 
-export interface SyncRunOptions {
-  /** Syncs of each kind that count. */
-  readonly perKind: number;
-  /** Added to every round trip to the database. */
-  readonly databaseMs: number;
-  /** What the upstream takes for every request. */
-  readonly upstreamMs: number;
-}
-
-const WARM_UP_PER_KIND = 25;
 const SESSIONS = 10;
 /** About 20 kB. */
 const LEAVES = 420;
 /** What one sync says anew; beside these it puts one leaf and takes one away. */
 const CHANGED_LEAVES = 4;
 
-/** Syncs one after the other, the kinds in turn, with a bare round trip of each sort in between for comparison. */
-export async function runSyncs(world: World, sync: FunctionProcess, options: SyncRunOptions): Promise<SyncRun> {
-  const { perKind, databaseMs, upstreamMs } = options;
+export async function runSyncs(world: World, sync: FunctionProcess, options: RunOptions): Promise<SyncRun> {
   await world.delay({ databaseMs: 0, upstreamMs: 0 });
   const sessions = Array.from({ length: SESSIONS }, () => new ChangingSession());
   for (const session of sessions) await invokeOnce(world, sync, 'context as it was', session.whole());
@@ -60,21 +48,8 @@ export async function runSyncs(world: World, sync: FunctionProcess, options: Syn
     if (kind === 'context changed by the bot') await session.changeAsBot(world.upstreamUrl);
     return invokeOnce(world, sync, kind, session.next());
   };
-  for (let round = 0; round < WARM_UP_PER_KIND; round += 1) for (const kind of KINDS) await next(kind);
-
-  await world.delay({ databaseMs, upstreamMs });
-  const bare = await bareRoundTrips(world);
-  await bare.measure();
-  const syncs: Sync[] = [];
-  const bareDatabaseMs: number[] = [];
-  const bareUpstreamMs: number[] = [];
-  for (let round = 0; round < perKind; round += 1) {
-    for (const kind of KINDS) syncs.push(await next(kind));
-    const between = await bare.measure();
-    bareDatabaseMs.push(between.databaseMs);
-    bareUpstreamMs.push(between.upstreamMs);
-  }
-  return { syncs, bareDatabaseMs, bareUpstreamMs };
+  const { timed, ...bare } = await inTurn(world, KINDS, options, next);
+  return { syncs: timed, ...bare };
 }
 
 /** A session whose context keeps changing a little, on both sides, and keeps its size. */

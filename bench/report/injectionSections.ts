@@ -1,8 +1,16 @@
 import { ownMs } from '../criticalPath.ts';
 import type { Injection, InjectionKind, InjectionRun } from '../measures/injections.ts';
 import { median, percentile } from '../statistics.ts';
-import { atMost, type Figure, kib, ms, type Section, times } from './figures.ts';
-import { costs, DELAYED, sequentialDatabaseTrips, serversOwnMs, wholeMs } from './roundTrips.ts';
+import { atMost, ms, type Section, times } from './figures.ts';
+import {
+  costFigure,
+  DELAYED,
+  latencyFigure,
+  p50WithoutServers,
+  sequentialDatabaseTrips,
+  serversOwnMs,
+  wholeMs,
+} from './roundTrips.ts';
 
 export function latencySection(run: InjectionRun): Section {
   const whole = run.injections.map(wholeMs);
@@ -11,7 +19,7 @@ export function latencySection(run: InjectionRun): Section {
   const bareUpstreamMs = median(run.bareUpstreamMs);
   const bareDatabaseMs = median(run.bareDatabaseMs);
   const serversMs = run.injections.map(serversOwnMs);
-  const withoutServers = median(whole.map((value, index) => value - (serversMs[index] ?? 0))) / DELAYED.upstreamMs;
+  const withoutServers = p50WithoutServers(run.injections) / DELAYED.upstreamMs;
   return {
     title: `Latency: ${DELAYED.databaseMs} ms added to every DynamoDB round trip, ${DELAYED.upstreamMs} ms upstream, warm`,
     method:
@@ -40,7 +48,7 @@ export function latencySection(run: InjectionRun): Section {
         value: ms(bareDatabaseMs),
         remark: `p50 of GetItem by fetch, of it ${DELAYED.databaseMs} ms added`,
       },
-      ...byKind(run.injections),
+      ...groupByKind(run.injections).map(([name, group]) => latencyFigure(name, group)),
     ],
   };
 }
@@ -69,7 +77,7 @@ export function roundTripSection({ injections }: InjectionRun, counted: Injectio
         target: { text: 'exactly 1', isMet: isOneEach },
         remark: "by the tenant's journal",
       },
-      ...costsByKind(counted.injections),
+      ...groupByKind(counted.injections).map(([name, group]) => costFigure(name, group)),
     ],
   };
 }
@@ -96,32 +104,8 @@ export function ownTimeSection({ injections, bareDatabaseMs, bareUpstreamMs }: I
   };
 }
 
-function byKind(injections: readonly Injection[]): Figure[] {
-  return [...groupByKind(injections)].map(([name, group]) => {
-    const whole = group.map(wholeMs);
-    return {
-      name,
-      value: ms(median(whole)),
-      remark: `p50 of ${group.length}; p95 ${ms(percentile(whole, 0.95))}, p99 ${ms(percentile(whole, 0.99))}`,
-    };
-  });
-}
-
-function costsByKind(injections: readonly Injection[]): Figure[] {
-  return [...groupByKind(injections)].map(([name, group]) => {
-    const { requests, operations, units, dueMoves, bytes } = costs(group);
-    return {
-      name,
-      value: `${requests.toFixed(1)} requests`,
-      remark:
-        `${operations}; ${units.toFixed(1)} units, ${dueMoves.toFixed(1)} moves in the due index ` +
-        `(up to 2 units each), ${kib(bytes)} both ways`,
-    };
-  });
-}
-
-function groupByKind(injections: readonly Injection[]): Map<string, Injection[]> {
-  return Map.groupBy(injections, ({ kind }) => nameOf(kind));
+function groupByKind(injections: readonly Injection[]): [name: string, injections: Injection[]][] {
+  return [...Map.groupBy(injections, ({ kind }) => nameOf(kind))];
 }
 
 function nameOf({ session, hasKey }: InjectionKind): string {

@@ -1,7 +1,8 @@
 import { criticalPath } from '../criticalPath.ts';
 import type { Invocation } from '../function/protocol.ts';
-import { sum } from '../statistics.ts';
+import { median, percentile, sum } from '../statistics.ts';
 import type { DatabaseRequest } from '../world/protocol.ts';
+import { type Figure, kib, ms } from './figures.ts';
 
 /** The delays of the runs whose latencies are told; their targets are multiples of the upstream's. */
 export const DELAYED = { databaseMs: 5, upstreamMs: 50 } as const;
@@ -20,6 +21,11 @@ export function serversOwnMs({ invocation }: { readonly invocation: Invocation }
   );
 }
 
+/** p50 of the whole without that. */
+export function p50WithoutServers(group: readonly { readonly invocation: Invocation }[]): number {
+  return median(group.map((each) => wholeMs(each) - serversOwnMs(each)));
+}
+
 export function sequentialDatabaseTrips({ invocation }: { readonly invocation: Invocation }): number {
   return criticalPath(invocation).filter(({ to }) => to === 'database').length;
 }
@@ -36,6 +42,28 @@ export function costs(group: readonly { readonly database: readonly DatabaseRequ
     readUnits: perEach((database) => readUnits(database)),
     dueMoves: perEach((database) => database.filter(({ movesDueEntry }) => movesDueEntry).length),
     bytes: perEach((database) => sum(database.map((each) => each.requestBytes + each.responseBytes))),
+  };
+}
+
+/** Latencies of a group of operations. */
+export function latencyFigure(name: string, group: readonly { readonly invocation: Invocation }[]): Figure {
+  const whole = group.map(wholeMs);
+  return {
+    name,
+    value: ms(median(whole)),
+    remark: `p50 of ${group.length}; p95 ${ms(percentile(whole, 0.95))}, p99 ${ms(percentile(whole, 0.99))}`,
+  };
+}
+
+/** What a group of operations asked the database for, which has told their costs. */
+export function costFigure(name: string, group: readonly { readonly database: readonly DatabaseRequest[] }[]): Figure {
+  const { requests, operations, units, dueMoves, bytes } = costs(group);
+  return {
+    name,
+    value: `${requests.toFixed(1)} requests`,
+    remark:
+      `${operations}; ${units.toFixed(1)} units, ${dueMoves.toFixed(1)} moves in the due index ` +
+      `(up to 2 units each), ${kib(bytes)} both ways`,
   };
 }
 

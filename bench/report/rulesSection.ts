@@ -1,4 +1,4 @@
-import type { RulesRun, RulesTiming } from '../measures/rules.ts';
+import type { RulesRun, RulesTiming, SnapshotTiming } from '../measures/rules.ts';
 import { median, percentile } from '../statistics.ts';
 import { atMost, count, type Figure, ms, type Section, times } from './figures.ts';
 
@@ -10,7 +10,7 @@ const TYPICAL_LEAVES = 2_000;
  */
 const TOLERANCE = 1.5;
 
-export function rulesSection({ nodeOptions, bySize }: RulesRun): Section {
+export function rulesSection({ nodeOptions, bySize, snapshot }: RulesRun): Section {
   const typical = bySize.find(({ leaves }) => leaves === TYPICAL_LEAVES);
   const [smallest, largest] = [bySize.at(0), bySize.at(-1)];
   if (typical === undefined || smallest === undefined || largest === undefined) throw new Error('a size is missing');
@@ -37,7 +37,18 @@ export function rulesSection({ nodeOptions, bySize }: RulesRun): Section {
         remark: `no worse than linear; without garbage collection ${times(perLeafUs(largest, ownMs) / perLeafUs(smallest, ownMs))}`,
       },
       ...bySize.map(figureOf),
+      snapshotFigure(snapshot),
     ],
+  };
+}
+
+function snapshotFigure({ variables, names, timesMs }: SnapshotTiming): Figure {
+  const p50 = median(timesMs);
+  return {
+    name: `${count(variables)} variables of a snapshot: coerced and resolved`,
+    value: ms(p50),
+    target: atMost(30, p50, ' ms'),
+    remark: `p50 of ${timesMs.length}, p95 ${ms(percentile(timesMs, 0.95))}; untyped texts of all kinds, ${count(names)} names in four scopes`,
   };
 }
 

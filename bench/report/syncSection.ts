@@ -2,7 +2,15 @@ import { ownMs } from '../criticalPath.ts';
 import type { Sync, SyncRun } from '../measures/syncs.ts';
 import { median, percentile, sum } from '../statistics.ts';
 import { atMost, type Figure, kib, ms, type Section, times } from './figures.ts';
-import { costs, DELAYED, sequentialDatabaseTrips, serversOwnMs, wholeMs } from './roundTrips.ts';
+import {
+  costs,
+  DELAYED,
+  latencyFigure,
+  p50WithoutServers,
+  sequentialDatabaseTrips,
+  serversOwnMs,
+  wholeMs,
+} from './roundTrips.ts';
 
 /** The two requests that a sync cannot do without. */
 const UPSTREAM_PAIR_MS = 2 * DELAYED.upstreamMs;
@@ -14,7 +22,7 @@ export function syncSection(run: SyncRun, counted: SyncRun): Section {
   const p50 = median(whole) / UPSTREAM_PAIR_MS;
   const p99 = percentile(whole, 0.99) / UPSTREAM_PAIR_MS;
   const serversMs = syncs.map(serversOwnMs);
-  const withoutServers = median(whole.map((value, index) => value - (serversMs[index] ?? 0))) / UPSTREAM_PAIR_MS;
+  const withoutServers = p50WithoutServers(syncs) / UPSTREAM_PAIR_MS;
   const sequential = syncs.map(sequentialDatabaseTrips);
   const requests = new Set(
     [...syncs, ...counted.syncs].map(({ upstream }) => upstream.map(({ method }) => method).join(', ')),
@@ -58,18 +66,9 @@ export function syncSection(run: SyncRun, counted: SyncRun): Section {
         value: `${median(sequential)} (most: ${Math.max(...sequential)})`,
         remark: 'on the critical path, as for injections',
       },
-      ...byKind(syncs, ([name, group]) => latencyOf(name, group)),
+      ...byKind(syncs, ([name, group]) => latencyFigure(`${name}: time`, group)),
       ...byKind(counted.syncs, ([name, group]) => costOf(name, group)),
     ],
-  };
-}
-
-function latencyOf(name: string, group: readonly Sync[]): Figure {
-  const whole = group.map(wholeMs);
-  return {
-    name: `${name}: time`,
-    value: ms(median(whole)),
-    remark: `p50 of ${group.length}; p95 ${ms(percentile(whole, 0.95))}, p99 ${ms(percentile(whole, 0.99))}`,
   };
 }
 

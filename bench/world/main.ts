@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { ensureTable, LOCAL_CREDENTIALS, LOCAL_REGION } from '../../infra/local/database.ts';
 import { startSecretsManager } from '../../infra/local/secretsManager.ts';
 import { startTenantServer } from '../../infra/local/tenant/server.ts';
-import { API_KEY } from '../traffic.ts';
+import { API_KEY, WEBHOOK_SECRET } from '../traffic.ts';
 import { startDelayingDatabase } from './delayingDatabase.ts';
 import type { Recorded, WorldAddress, WorldQuestion } from './protocol.ts';
 
@@ -18,6 +18,7 @@ const secret = {
   clientSecret: tenant.settings.current.clientSecret,
   masterKey: randomBytes(32).toString('base64'),
   clients: [{ name: 'bench', keyHash: createHash('sha256').update(API_KEY).digest('hex'), operations: ['*'] }],
+  webhookSecrets: [WEBHOOK_SECRET],
 };
 const secrets = await startSecretsManager(new Map([[SECRET_ID, JSON.stringify(secret)]]));
 
@@ -64,7 +65,13 @@ function answer(question: WorldQuestion): Recorded | 'done' {
   const upstream = tenant.journal
     .entries()
     .filter(({ surface }) => surface !== 'token')
-    .map(({ surface, method, sessionId = '', bodyBytes }) => ({ surface, method, sessionId, sentBytes: bodyBytes }));
+    .map(({ surface, method, sessionId = '', bodyBytes, headers }) => ({
+      surface,
+      method,
+      sessionId,
+      sentBytes: bodyBytes,
+      hasIfMatch: headers['if-match'] !== undefined,
+    }));
   tenant.journal.clear();
   return { database: database.take(), upstream };
 }

@@ -25,6 +25,8 @@ export interface UpstreamRequest {
   readonly sessionId: string;
   /** Bytes of its body. */
   readonly sentBytes: number;
+  /** Whether it goes by a known version. */
+  readonly hasIfMatch: boolean;
 }
 
 /** One request as the database's side saw it. */
