@@ -2,7 +2,6 @@ import { readDialogChange } from '../../lib/http/dialogFields.ts';
 import { idempotencyKeyOf, ifMatchOf, pointerOf } from '../../lib/http/fields.ts';
 import { acceptedOf } from '../../lib/http/laneAnswers.ts';
 import type { Answer, BridgeRequest } from '../../lib/http/messages.ts';
-import { Problem } from '../../lib/http/problem.ts';
 import type { DialogAnswer, DialogCommand } from '../../lib/operations/updateDialogState.ts';
 
 /**
@@ -36,10 +35,6 @@ export function keysOf({ change: { session = {}, user = {} } }: DialogCommand): 
  * @throws {Problem} for everything but a confirmed or pending operation.
  */
 export function answerDialog({ sessionId: dialogId }: DialogCommand, answer: DialogAnswer): Answer {
-  if (answer.kind === 'too-large') {
-    const detail = `The upstream takes ${answer.maxBytes} bytes; this request would send ${answer.bytes}. Nothing changed.`;
-    throw new Problem('payload-too-large', { detail });
-  }
   const accepted = acceptedOf(dialogId, answer);
   if (accepted.kind === 'pending') {
     const { headers, operationId, auditId, version } = accepted;

@@ -125,10 +125,6 @@ export function keysOf({ variables }: InjectCommand): { key: string; pointer: st
  */
 export function answerInject(command: InjectCommand, answer: InjectAnswer, nowMs: number, startedAtMs: number): Answer {
   const { sessionId } = command;
-  if (answer.kind === 'too-large') {
-    const detail = `The upstream takes ${answer.maxBytes} bytes; this request would send ${answer.bytes}. Nothing changed.`;
-    throw new Problem('payload-too-large', { detail });
-  }
   const accepted = acceptedOf(sessionId, answer);
   const { headers } = accepted;
   if (accepted.kind === 'pending') {

@@ -2,7 +2,6 @@ import * as z from 'zod/mini';
 import { jsonObject, parseBody, sessionId } from '../../lib/http/fields.ts';
 import { acceptedOf } from '../../lib/http/laneAnswers.ts';
 import type { Answer, JsonBody } from '../../lib/http/messages.ts';
-import { Problem } from '../../lib/http/problem.ts';
 import type { WebhookAnswer, WebMessage } from '../../lib/operations/receiveWebhook.ts';
 
 const text = z.string('is missing or not a string');
@@ -42,10 +41,6 @@ export function addresseeOf({ value }: JsonBody, sessionIdPrefix: string): WebMe
  * @throws {Problem} for everything but a confirmed or pending operation.
  */
 export function answerMessage({ sessionId: session }: WebMessage, answer: WebhookAnswer): Answer {
-  if (answer.kind === 'too-large') {
-    const detail = `The upstream takes ${answer.maxBytes} bytes; this message would send ${answer.bytes}. Nothing changed.`;
-    throw new Problem('payload-too-large', { detail });
-  }
   const accepted = acceptedOf(session, answer);
   const { headers } = accepted;
   const { operationId, auditId, version } = accepted.kind === 'pending' ? accepted : accepted.outcome;

@@ -1,4 +1,4 @@
-import type { LaneAnswer } from '../operations/lane.ts';
+import type { LaneAnswer, TooLarge } from '../operations/lane.ts';
 import type { Outcome } from '../operations/ports/sessionStore.ts';
 import { Problem } from './problem.ts';
 
@@ -19,8 +19,12 @@ export type Accepted =
  * What a lane's answer means over HTTP, the same for every kind of operation.
  * @throws {Problem} for everything but a confirmed or pending operation.
  */
-export function acceptedOf(sessionId: string, answer: LaneAnswer): Accepted {
+export function acceptedOf(sessionId: string, answer: LaneAnswer | TooLarge): Accepted {
   switch (answer.kind) {
+    case 'too-large': {
+      const detail = `The upstream takes ${answer.maxBytes} bytes; this request would send ${answer.bytes}. Nothing changed.`;
+      throw new Problem('payload-too-large', { detail });
+    }
     case 'busy':
       throw new Problem('session-busy', { headers: { 'retry-after': String(answer.retryAfterSeconds) } });
     case 'mismatch':

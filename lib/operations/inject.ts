@@ -3,7 +3,7 @@ import type { JsonObject, JsonValue } from '../context/json.ts';
 import type { SessionId } from '../context/sessionId.ts';
 import type { Variable } from '../context/variables.ts';
 import type { Vault } from '../platform/vault.ts';
-import { type LaneAnswer, type LaneRequest, repeatIfKnown, runOperation } from './lane.ts';
+import { type LaneAnswer, type LaneRequest, repeatIfKnown, runOperation, type TooLarge } from './lane.ts';
 import { idempotencyOf, newOperation } from './newOperation.ts';
 import type { Telemetry } from './ports/telemetry.ts';
 import type { LaneDeps } from './push.ts';
@@ -31,10 +31,7 @@ export interface InjectCommand {
   readonly telemetry: Telemetry;
 }
 
-export type InjectAnswer =
-  | LaneAnswer
-  /** The request to the upstream would be larger than it takes; nothing changed. Bytes are UTF-8 bytes of its body. */
-  | { readonly kind: 'too-large'; readonly bytes: number; readonly maxBytes: number };
+export type InjectAnswer = LaneAnswer | TooLarge;
 
 /**
  * Puts variables into a live session.

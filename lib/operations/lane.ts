@@ -45,6 +45,13 @@ export type LaneAnswer =
   /** The idempotency key's first operation is still under way, and the deadline is near. */
   | { readonly kind: 'in-progress' };
 
+/** The request to the upstream would be larger than it takes; nothing changed. Bytes are UTF-8 bytes of its body. */
+export interface TooLarge {
+  readonly kind: 'too-large';
+  readonly bytes: number;
+  readonly maxBytes: number;
+}
+
 /** A lease outlives its holder's deadline by this, for the settle. After it, others take over. */
 const LEASE_MARGIN_MS = 1_500;
 /** Without the lease: first look at the lane after this (jittered), then growing up to the cap. */

@@ -3,7 +3,7 @@ import type { JsonObject } from '../context/json.ts';
 import type { SessionId } from '../context/sessionId.ts';
 import type { Variable } from '../context/variables.ts';
 import type { Vault } from '../platform/vault.ts';
-import { type LaneAnswer, runOperation } from './lane.ts';
+import { type LaneAnswer, runOperation, type TooLarge } from './lane.ts';
 import { newOperation } from './newOperation.ts';
 import type { Telemetry } from './ports/telemetry.ts';
 import type { LaneDeps } from './push.ts';
@@ -32,10 +32,7 @@ export interface WebhookCommand {
   readonly telemetry: Telemetry;
 }
 
-export type WebhookAnswer =
-  | LaneAnswer
-  /** The request to the upstream would be larger than it takes; nothing changed. Bytes are UTF-8 bytes of its body. */
-  | { readonly kind: 'too-large'; readonly bytes: number; readonly maxBytes: number };
+export type WebhookAnswer = LaneAnswer | TooLarge;
 
 /** Who the endpoint is in the audit trail. */
 export const WEBHOOK_CLIENT = 'webhook';

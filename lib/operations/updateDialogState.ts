@@ -2,7 +2,7 @@ import { valueHash } from '../context/canonicalJson.ts';
 import type { DialogChange } from '../context/dialogState.ts';
 import type { SessionId } from '../context/sessionId.ts';
 import type { Vault } from '../platform/vault.ts';
-import { type LaneAnswer, runOperation } from './lane.ts';
+import { type LaneAnswer, runOperation, type TooLarge } from './lane.ts';
 import { idempotencyOf, newOperation } from './newOperation.ts';
 import type { Telemetry } from './ports/telemetry.ts';
 import type { LaneDeps } from './push.ts';
@@ -26,10 +26,7 @@ export interface DialogCommand {
   readonly telemetry: Telemetry;
 }
 
-export type DialogAnswer =
-  | LaneAnswer
-  /** The request to the upstream would be larger than it takes; nothing changed. Bytes are UTF-8 bytes of its body. */
-  | { readonly kind: 'too-large'; readonly bytes: number; readonly maxBytes: number };
+export type DialogAnswer = LaneAnswer | TooLarge;
 
 /**
  * Sets variables of a dialog and moves it on, all of it together or nothing (SPEC 2 "dialog-state").
