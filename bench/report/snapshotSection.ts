@@ -1,0 +1,49 @@
+import { ownMs } from '../criticalPath.ts';
+import type { SnapshotRun, TimedSnapshot } from '../measures/snapshots.ts';
+import { median, percentile } from '../statistics.ts';
+import { atMost, type Figure, ms, type Section, times } from './figures.ts';
+import { costs, DELAYED, sequentialDatabaseTrips, serversOwnMs, wholeMs } from './roundTrips.ts';
+
+/** Most that a snapshot may take, in upstream round trips, by its pages. */
+const TARGETS: Readonly<Record<number, number>> = { 1: 1.2, 5: 5.3 };
+
+export function snapshotSection({ snapshots, bareUpstreamMs }: SnapshotRun): Section {
+  const groups = [...Map.groupBy(snapshots, ({ pages }) => pages)];
+  return {
+    title: `Snapshot of 500 variables: ${DELAYED.databaseMs} ms added to every DynamoDB round trip, ${DELAYED.upstreamMs} ms upstream, warm`,
+    method:
+      `${snapshots.length} snapshots one after the other, of a session that nobody writes to. Multiples are of the nominal ` +
+      `${DELAYED.upstreamMs} ms of one upstream request; a bare one takes ${ms(median(bareUpstreamMs))}.`,
+    figures: groups.flatMap(([pages, group]) => figuresOf(pages, group)),
+  };
+}
+
+function figuresOf(pages: number, group: readonly TimedSnapshot[]): Figure[] {
+  const whole = group.map(wholeMs);
+  const p50 = median(whole) / DELAYED.upstreamMs;
+  const target = TARGETS[pages];
+  const serversMs = group.map(serversOwnMs);
+  const withoutServers = median(whole.map((value, index) => value - (serversMs[index] ?? 0))) / DELAYED.upstreamMs;
+  const name = pages === 1 ? 'one page' : `${pages} pages`;
+  const { requests, operations } = costs(group);
+  return [
+    {
+      name: `${name}: whole, p50`,
+      value: times(p50),
+      ...(target !== undefined && { target: atMost(target, p50, ' ×') }),
+      remark: `${ms(median(whole))}; p95 ${ms(percentile(whole, 0.95))}, p99 ${ms(percentile(whole, 0.99))}`,
+    },
+    {
+      name: `${name}: whole, p50, without the local servers' own time`,
+      value: times(withoutServers),
+      remark: `own time p50 ${ms(median(group.map(({ invocation }) => ownMs(invocation))))}`,
+    },
+    {
+      name: `${name}: round trips`,
+      value: `${median(group.map(({ upstream }) => upstream.length))} upstream`,
+      remark:
+        `${median(group.map(sequentialDatabaseTrips))} of ${requests.toFixed(1)} to DynamoDB in a row ` +
+        `on the critical path: ${operations}`,
+    },
+  ];
+}
