@@ -4,8 +4,6 @@ import { SNAPSHOT_SCOPES } from '../../lib/operations/ports/cognigy.ts';
 import type { SnapshotAnswer, SnapshotCommand } from '../../lib/operations/takeSnapshot.ts';
 import { CHANGES_MAX_BESIDE_CONTEXT, entryOf, instant } from './request.ts';
 
-/** A function may answer 6 MB; these are UTF-8 bytes. */
-const ANSWER_MAX_BYTES = 5_500_000;
 const NAME_MAX_CHARACTERS = 256;
 
 export type SnapshotQuery = Pick<SnapshotCommand, 'filter' | 'coercion'>;
@@ -39,6 +37,10 @@ export function answerSnapshot({ sessionId }: BridgeRequest, answer: SnapshotAns
   switch (answer.kind) {
     case 'ended':
       throw new Problem('session-ended');
+    case 'too-large':
+      throw new Problem('payload-too-large', {
+        detail: 'The snapshot is larger than an answer can be; filter it by name or scope.',
+      });
     case 'busy':
       throw new Problem('session-busy', {
         detail: 'The session kept changing while it was read, and there is no mirror of it yet.',
@@ -60,11 +62,6 @@ export function answerSnapshot({ sessionId }: BridgeRequest, answer: SnapshotAns
         metrics,
         auditTrail: auditTrail.map((record) => entryOf(record, CHANGES_MAX_BESIDE_CONTEXT)),
       };
-      if (Buffer.byteLength(JSON.stringify(body), 'utf8') > ANSWER_MAX_BYTES) {
-        throw new Problem('payload-too-large', {
-          detail: 'The snapshot is larger than an answer can be; filter it by name or scope.',
-        });
-      }
       return { status: 200, body };
     }
   }

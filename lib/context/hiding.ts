@@ -5,6 +5,10 @@ import { isLeaf, leavesOf } from './leaves.ts';
 import { expiredVariables, type LoadedMirror, type LoadedVariable, topOf, visibleVariables } from './mirror.ts';
 import { memberPointer, pointerOf } from './pointer.ts';
 import type { ScopedVariable } from './scopes.ts';
+import { nestingOf } from './size.ts';
+
+/** Far deeper than what the bridge puts, and no danger to whoever recurses (levels). */
+const MAX_NESTING = 512;
 
 /**
  * What the bot shows, without what has expired and has not left it yet (SPEC 6, ADR 0014).
@@ -67,7 +71,8 @@ function without(
   }
   // An object all the same, but one that would not be the same again once it is parsed and printed: it is not shown in part.
   const lossy = typeof value === 'string' && value.startsWith('{') ? parsedOrUndefined(value) : undefined;
-  if (!isJsonObject(lossy)) return value;
+  // Deeper than anything that has ever been put: the bot's own.
+  if (!isJsonObject(lossy) || nestingOf(lossy) > MAX_NESTING) return value;
   return withoutLeaves(lossy, leaves, top) === lossy ? value : undefined;
 }
 

@@ -61,7 +61,7 @@ function sumOf(one: Tally, other: Tally): Tally {
 function figuresOf({ operations, successes, confirmed, latencySumMs, latencies }: Tally): Figures {
   const latency = (part: number) => {
     const ms = percentile(latencies, part);
-    return ms === undefined ? null : rounded(ms, 1);
+    return ms === undefined ? null : rounded(ms, 2);
   };
   return {
     totalOperations: operations,

@@ -2,7 +2,7 @@ import { dialogVariablesOf } from '../context/dialogState.ts';
 import { isExpired } from '../context/expiry.ts';
 import { type Mirror, putVariables } from '../context/mirror.ts';
 import { type Variable, variableId } from '../context/variables.ts';
-import type { ExpiredVariable, InjectRequest } from './ports/cognigy.ts';
+import type { ExpiredVariable, InjectRequest, PushSurface } from './ports/cognigy.ts';
 import type {
   AuditChange,
   DialogPayload,
@@ -52,6 +52,13 @@ export function variablesOf(payload: OperationPayload): readonly Variable[] {
 export function leadingRun<Entry extends Pick<JournalEntry, 'kind'>>(open: readonly Entry[]): readonly Entry[] {
   const firstDialog = open.findIndex(({ kind }) => kind === 'dialog-state');
   return firstDialog < 0 ? open : open.slice(0, Math.max(1, firstDialog));
+}
+
+/** The surface whose token a run will want first. */
+export function firstSurfaceOf(run: readonly Pick<JournalEntry, 'kind'>[]): PushSurface {
+  if (run[0]?.kind === 'dialog-state') return 'dialog';
+  if (run.every(({ kind }) => kind === 'webhook')) return 'webhook';
+  return run.every(({ kind }) => kind === 'sync' || kind === 'expire') ? 'context' : 'inject';
 }
 
 /** Operations of one session that leave as one upstream request. */

@@ -29,6 +29,7 @@ import {
   applyOperations,
   type Batch,
   type DialogOperation,
+  firstSurfaceOf,
   type InjectOperation,
   isDialog,
   isInject,
@@ -209,7 +210,9 @@ class Push {
     sending.catch(() => undefined);
     this.#mirror = await currentMirror(this.#deps, this.#lane);
     this.#planned = applyOperations(this.#mirror, toSend, nowMs);
-    const ahead = batches.length === 1 ? this.#writeMirror(this.#planned.mirror, toSend) : undefined;
+    // Without a permit by now there will hardly be one.
+    const isLikely = batches.length === 1 && permit.granted;
+    const ahead = isLikely ? this.#writeMirror(this.#planned.mirror, toSend) : undefined;
     ahead?.catch(() => undefined);
     const unused = await sending;
     if (unused?.granted) await unused.permit.release();
@@ -246,8 +249,8 @@ class Push {
     this.#mirror = await currentMirror(this.#deps, this.#lane);
     this.#planned = applyOperations(this.#mirror, [operation], sentAtMs);
     this.#applied = { mirror: this.#mirror, changes: new Map() };
-    const ahead = this.#writeMirror(this.#planned.mirror, [operation]);
-    ahead.catch(() => undefined);
+    const ahead = permit.granted ? this.#writeMirror(this.#planned.mirror, [operation]) : undefined;
+    ahead?.catch(() => undefined);
 
     const result = await sending;
     this.#count(result, sentAtMs);
@@ -256,7 +259,7 @@ class Push {
     if (result.dialog !== undefined) this.#dialog = { ...result.dialog, atVersion: entry.version };
     if (result.kind !== 'confirmed') return;
     this.#applied = this.#planned;
-    this.#stateRef = await ahead;
+    this.#stateRef = await (ahead ?? this.#writeMirror(this.#applied.mirror, [operation]));
   }
 
   /**
@@ -500,7 +503,7 @@ class Push {
     const { permit, deadlineMs } = this.#command;
     if (permit?.granted) return permit;
     const askedAtMs = clock.now();
-    const surface = this.#openEntries()[0]?.kind === 'dialog-state' ? 'dialog' : 'inject';
+    const surface = firstSurfaceOf(leadingRun(this.#openEntries()));
     const answer = await cognigy.prepare({ deadlineMs, mayWait: true, priority: this.#priority, surface });
     if (answer.granted && clock.now() - askedAtMs >= WAIT_WORTH_A_LOOK_MS) {
       const lane = await store.readLane(this.#lane).catch(() => undefined);

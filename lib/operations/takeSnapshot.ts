@@ -14,9 +14,11 @@ import type { Clock } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';
 import { currentMirror } from './currentMirror.ts';
 import { unlessErased } from './history.ts';
+import { loaded } from './loaded.ts';
+import { applyOperations, type InjectOperation, isInject } from './plan.ts';
 import type { CognigyPort, PermitAnswer, ReadResult, RefusalCode, SnapshotScope } from './ports/cognigy.ts';
 import type { EventPlace, EventQueue, OutboundEvent } from './ports/eventQueue.ts';
-import type { AuditRecord, Lane, SessionStore } from './ports/sessionStore.ts';
+import type { AuditRecord, Lane, OperationKind, SessionStore } from './ports/sessionStore.ts';
 import type { SnapshotStats, SnapshotStatsStore } from './ports/snapshotStats.ts';
 import type { Telemetry } from './ports/telemetry.ts';
 import { isAboutAccess } from './settlement.ts';
@@ -60,12 +62,20 @@ export type SnapshotAnswer =
   | { readonly kind: 'ended' }
   /** The upstream cannot be read, and there is no mirror either. `retryAtMs`: not before then (epoch milliseconds). */
   | { readonly kind: 'unreadable'; readonly code: RefusalCode; readonly retryAtMs?: number }
+  /** More than an answer can hold. */
+  | { readonly kind: 'too-large' }
   /** The session kept changing while it was read, and there is no mirror yet. */
   | { readonly kind: 'busy' };
 
 const RECENT_AUDIT = 5;
 /** By then a snapshot has been taken, and its event says what it is about. */
 const DUE_AFTER_MS = 30_000;
+/** Of the paths of one event. */
+const PATHS_MAX_BYTES = 200_000;
+/** A function may answer 6 MB; these are UTF-8 bytes of the variables alone. */
+const ANSWER_MAX_BYTES = 5_000_000;
+/** Kinds of operations that put variables, each as a whole. */
+const CARRIES_VARIABLES: ReadonlySet<OperationKind> = new Set(['inject', 'webhook']);
 /** Reads of one snapshot, while operations of ours come in between its pages. */
 const MAX_ROUNDS = 3;
 /** For somebody who is pushing to be done before it is read again, milliseconds. */
@@ -91,22 +101,31 @@ const QUIET_LOOKS = 10;
  */
 export async function takeSnapshot(deps: SnapshotDeps, command: SnapshotCommand): Promise<SnapshotAnswer> {
   const announcement = new Announcement(deps, command);
-  const stats = readStats(deps, command);
-  const read = await readBot(deps, command, { stats, announcement });
-  if (read.kind === 'live') return taken(deps, command, { ...read, freshness: 'live' }, { stats, announcement });
+  let answer: SnapshotAnswer | undefined;
+  try {
+    answer = await take(deps, command, announcement);
+    return answer;
+  } finally {
+    // There is nothing to tell of.
+    if (answer?.kind !== 'taken') await announcement.withdraw();
+  }
+}
+
+async function take(deps: SnapshotDeps, command: SnapshotCommand, announcement: Announcement): Promise<SnapshotAnswer> {
+  const { clock, store } = deps;
+  const beside = { announcement, stats: readStats(deps, command) };
+  const read = await readBot(deps, command, beside);
+  if (read.kind === 'live') return taken(deps, command, { ...read, freshness: 'live' }, beside);
+  if (read.kind === 'failed' && read.result.kind === 'too-large') return read.result;
   if (read.kind === 'failed' && read.result.kind === 'refused' && read.result.code === 'session-ended') {
-    await announcement.withdraw();
     return { kind: 'ended' };
   }
-  const believed = await read.believed;
-  const nowMs = deps.clock.now();
-  if (!hasMirror(believed.lane, nowMs)) {
-    await announcement.withdraw();
-    return withoutMirror(read);
-  }
+  // As it is now: the read may have taken its time.
+  const believed = await believe(deps, await store.readLane({ sessionId: command.sessionId }));
+  const nowMs = clock.now();
+  if (!hasMirror(believed.lane, nowMs)) return withoutMirror(read);
   const variables = show(deps, command, variablesOfMirror(believed.mirror, nowMs), 'mirror');
-  const found = { believed, variables, takenAtMs: nowMs, freshness: 'mirror' } as const;
-  return taken(deps, command, found, { stats, announcement });
+  return taken(deps, command, { believed, variables, takenAtMs: nowMs, freshness: 'mirror' }, beside);
 }
 
 function show(
@@ -123,6 +142,8 @@ interface Believed {
   readonly lane: Lane | undefined;
   /** With what has expired and not left the bot. */
   readonly mirror: LoadedMirror;
+  /** The same, with what has been accepted since and may be in the bot already. */
+  readonly expected: LoadedMirror;
   readonly audit: readonly AuditRecord[];
 }
 
@@ -144,10 +165,9 @@ type BotRead =
   | {
       readonly kind: 'failed';
       readonly result: Exclude<ReadResult, { kind: 'read' }>;
-      readonly believed: Promise<Believed>;
     }
   /** Its pages were of different moments, each time. */
-  | { readonly kind: 'torn'; readonly believed: Promise<Believed> };
+  | { readonly kind: 'torn' };
 
 /** Reads the bot at one moment. The lane is read before the first page leaves: a later look would not see who came in between. */
 async function readBot(
@@ -174,9 +194,9 @@ async function readBot(
     const result = await reading;
     const takenAtMs = clock.now();
     note(command, result, takenAtMs - startedMs);
-    if (result.kind !== 'read') return { kind: 'failed', result, believed: believing };
+    if (result.kind !== 'read') return { kind: 'failed', result };
     const believed = await believing;
-    const variables = withoutExpired(result.variables, believed.mirror, takenAtMs);
+    const variables = withoutExpired(result.variables, believed.expected, takenAtMs);
     // Nothing to compare with: one page is of one moment, and no mirror had a say in it.
     const isWhole = result.pages === 1 && variables === result.variables;
     const looking = isWhole ? Promise.resolve(lane) : store.readLane({ sessionId });
@@ -189,7 +209,7 @@ async function readBot(
       const read = { latencyMs: takenAtMs - startedMs, retrieved: result.variables.length, pages };
       return { kind: 'live', believed, variables: shown, takenAtMs, read };
     }
-    if (round === MAX_ROUNDS) return { kind: 'torn', believed: believe(deps, after) };
+    if (round === MAX_ROUNDS) return { kind: 'torn' };
     isLikelyPaged = result.pages > 1;
     lane = await quietLane(deps, after, command);
   }
@@ -210,16 +230,26 @@ async function bothOrRelease<Other>(
 }
 
 async function believe({ store, clock }: SnapshotDeps, lane: Lane | undefined): Promise<Believed> {
-  const nothing = { lane: undefined, mirror: EMPTY_MIRROR, audit: [] };
+  const nothing = { lane: undefined, mirror: EMPTY_MIRROR, expected: EMPTY_MIRROR, audit: [] };
   if (lane === undefined) return nothing;
   const found = await unlessErased(store, lane, async () => {
-    const [mirror, audit] = await Promise.all([
+    const [mirror, pending, audit] = await Promise.all([
       currentMirror({ store, clock }, lane).then((stored) => store.loadValues(lane, stored)),
+      pendingInjects(lane),
       store.readRecentAudit(lane, { nowMs: clock.now(), limit: RECENT_AUDIT }),
     ]);
-    return { lane, mirror, audit };
+    // Also what has expired on its way: at the beginning of time nothing has.
+    const expected = pending.length === 0 ? mirror : loaded(applyOperations(mirror, pending, 0).mirror);
+    return { lane, mirror, expected, audit };
   });
   return found ?? nothing;
+}
+
+/** Accepted and not settled: how far they have come, nobody may know. */
+async function pendingInjects({ journal, endedVersions }: Lane): Promise<readonly InjectOperation[]> {
+  const open = journal.filter(({ kind, version }) => CARRIES_VARIABLES.has(kind) && !endedVersions.has(version));
+  const operations = await Promise.all(open.map(async (entry) => ({ entry, payload: await entry.payload() })));
+  return operations.filter(isInject);
 }
 
 /** Somebody holds the lease, and may be sending. Whose lease is over sends nothing any more. */
@@ -270,6 +300,7 @@ function hasMirror(lane: Lane | undefined, nowMs: number): boolean {
 function withoutMirror(read: Exclude<BotRead, { kind: 'live' }>): SnapshotAnswer {
   if (read.kind === 'torn') return { kind: 'busy' };
   const { result } = read;
+  if (result.kind === 'too-large') return result;
   if (result.kind === 'refused') return { kind: 'unreadable', code: result.code };
   const { retryAtMs } = result;
   return { kind: 'unreadable', code: 'upstream-unavailable', ...(retryAtMs !== undefined && { retryAtMs }) };
@@ -296,13 +327,14 @@ async function taken(
   { takenAtMs, freshness, believed, variables, read }: Taken,
   beside: Beside,
 ): Promise<SnapshotAnswer> {
+  if (isTooLarge(variables)) return { kind: 'too-large' };
   const stats = await beside.stats;
   const next = read === undefined ? stats.seen : withRead(stats.seen, read);
   await beside.announcement.complete(Object.keys(variables));
   if (next !== undefined && next !== stats.seen && stats.isKnown) {
     const change = { seen: stats.seen, next, nowMs: takenAtMs };
     // Not waited for: one sample lost is no harm.
-    void orLog(command, 'snapshot metrics were not kept', deps.stats.replace(command.sessionId, change));
+    void orLog(command, 'snapshot metrics were not kept', deps.stats.add(command.sessionId, change));
   }
   const snapshot = { takenAtMs, freshness, variables, metrics: metricsOf(next), auditTrail: believed.audit };
   return { kind: 'taken', snapshot };
@@ -321,6 +353,20 @@ async function readStats({ stats }: SnapshotDeps, command: SnapshotCommand): Pro
     command.telemetry.log('warn', 'snapshot metrics were not read', {}, error);
     return { seen: undefined, isKnown: false };
   }
+}
+
+/** Whether an answer cannot hold them: printed only where that is not plain to see. */
+function isTooLarge(variables: Snapshot['variables']): boolean {
+  let texts = 0;
+  let others = 0;
+  for (const { value, shadowed } of Object.values(variables)) {
+    for (const each of [value, ...shadowed.map((hidden) => hidden.value)]) {
+      if (typeof each === 'string') texts += each.length;
+      else if (typeof each === 'object' && each !== null) others += 1;
+    }
+  }
+  if (others === 0 && texts < ANSWER_MAX_BYTES / 10 && Object.keys(variables).length < 5_000) return false;
+  return Buffer.byteLength(JSON.stringify(variables), 'utf8') > ANSWER_MAX_BYTES;
 }
 
 /** The event that tells of a snapshot: durable before it is known what it is about. */
@@ -351,7 +397,7 @@ class Announcement {
         paths: [],
       },
     };
-    const place = { eventId: random.ulid(atMs), dueAtMs: atMs + DUE_AFTER_MS };
+    const place = { eventId: random.ulid(atMs), dueAtMs: atMs + DUE_AFTER_MS, lane };
     this.#made = { event, place, queued: this.#orLog(events.enqueue(event, place)) };
   }
 
@@ -360,8 +406,10 @@ class Announcement {
     if (this.#made === undefined) return;
     const { event, place, queued } = this.#made;
     await queued;
-    const paths = names.map((name) => pointerOf([name]));
-    void this.#orLog(this.#deps.events.enqueue({ ...event, data: { ...event.data, paths } }, place));
+    const paths = tellable(names.map((name) => pointerOf([name])));
+    const pathsOmitted = names.length - paths.length;
+    const data = { ...event.data, paths, ...(pathsOmitted > 0 && { pathsOmitted }) };
+    void this.#orLog(this.#deps.events.complete({ ...event, data }, place));
   }
 
   /** There is nothing to tell of. */
@@ -375,6 +423,16 @@ class Announcement {
   #orLog(work: Promise<void>): Promise<void> {
     return orLog(this.#command, 'an event was not queued', work);
   }
+}
+
+/** As many as an item has room for, in any case. */
+function tellable(paths: readonly string[]): readonly string[] {
+  let bytes = 0;
+  const end = paths.findIndex((path) => {
+    bytes += Buffer.byteLength(path, 'utf8') + 3;
+    return bytes > PATHS_MAX_BYTES;
+  });
+  return end < 0 ? paths : paths.slice(0, end);
 }
 
 /** What goes wrong beside the answer does not become the answer. */

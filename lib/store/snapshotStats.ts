@@ -29,24 +29,30 @@ export class DynamoSnapshotStats implements SnapshotStatsStore {
     };
   }
 
-  async replace(
-    sessionId: SessionId,
-    { seen, next, nowMs }: Parameters<SnapshotStatsStore['replace']>[1],
-  ): Promise<void> {
-    await this.#table.update({
-      key: this.#keyOf(sessionId),
+  async add(sessionId: SessionId, { seen, next, nowMs }: Parameters<SnapshotStatsStore['add']>[1]): Promise<void> {
+    const key = this.#keyOf(sessionId);
+    const counts = {
+      ':retrieved': next.totalRetrieved - (seen?.totalRetrieved ?? 0),
+      ':one': 1,
+      ':ttl': ttlSeconds(nowMs + KEPT_MS),
+    };
+    const result = await this.#table.update({
+      key,
       expression:
-        'SET latenciesMs = :latenciesMs, totalRetrieved = :totalRetrieved, pages = :pages, #reads = :reads, #ttl = :ttl',
+        'SET latenciesMs = :latenciesMs, pages = :pages, #ttl = :ttl ADD totalRetrieved :retrieved, #reads :one',
       condition: seen === undefined ? 'attribute_not_exists(pk)' : '#reads = :seen',
       names: { '#reads': 'reads', '#ttl': 'ttl' },
-      values: {
-        ':latenciesMs': next.latenciesMs,
-        ':totalRetrieved': next.totalRetrieved,
-        ':pages': next.pages,
-        ':reads': next.reads,
-        ':ttl': ttlSeconds(nowMs + KEPT_MS),
-        ':seen': seen?.reads,
-      },
+      values: { ...counts, ':latenciesMs': next.latenciesMs, ':pages': next.pages, ':seen': seen?.reads },
+      answer: 'nothing',
+    });
+    if (result.kind === 'updated') return;
+    // Somebody was quicker; or it has been erased, and must not come back.
+    await this.#table.update({
+      key,
+      expression: 'SET #ttl = :ttl ADD totalRetrieved :retrieved, #reads :one',
+      condition: 'attribute_exists(pk)',
+      names: { '#reads': 'reads', '#ttl': 'ttl' },
+      values: counts,
       answer: 'nothing',
     });
   }

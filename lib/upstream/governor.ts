@@ -8,6 +8,8 @@ import type { RateCell, RateStore } from './ports.ts';
 const LONG_WAIT_MS = 50;
 /** A permit that took its time in the table is still good this long after it was handed out (milliseconds). */
 const MIN_USABLE_MS = 50;
+/** For so long what was seen of the cell is good enough to tell that there is nothing to be had (milliseconds). */
+const FRESH_MS = 250;
 /** Rounds of reserve and read before a cell that changes all the time counts as full. */
 const MAX_ROUNDS = 6;
 /** Share of the tolerance that scheduled work leaves to clients. */
@@ -66,6 +68,9 @@ export class Governor {
   #scheduled: Promise<unknown> = Promise.resolve();
   /** What the cell looked like last: which branch to try first. */
   #lastTatMs = 0;
+  #lookedAtMs = Number.NEGATIVE_INFINITY;
+  /** Requests for a slot that are on their way to the table. */
+  #asking = 0;
 
   /** @throws RangeError when rate, burst or local share make no sense */
   constructor(options: GovernorOptions) {
@@ -92,6 +97,8 @@ export class Governor {
     const { clock } = this.#options;
     while (clock.now() <= request.deadlineMs) {
       if (!(await this.#sitOutPause(request.deadlineMs))) return { granted: false, retryAtMs: this.#pausedUntilMs };
+      const hopelessUntilMs = this.#hopelessUntilMs(request);
+      if (hopelessUntilMs !== undefined) return { granted: false, retryAtMs: hopelessUntilMs };
       const reservation = await this.#reserveSafely(request);
       if (reservation.kind === 'paused') continue;
       if (reservation.kind === 'full') {
@@ -108,6 +115,21 @@ export class Governor {
       return this.#granted(reservation, waitMs <= 0);
     }
     return { granted: false, retryAtMs: clock.now() };
+  }
+
+  /**
+   * When a client may ask again who would ask for nothing now: in a crowd nearly everybody would, and most of the table's work would
+   * be to say no. As many as the burst has slots are on their way there for one that must be free at once; or the cell was full
+   * beyond the deadline a moment ago. (It only ever fills, but for a slot given back.)
+   */
+  #hopelessUntilMs({ deadlineMs, priority }: PermitRequest): number | undefined {
+    if (priority === 'scheduled') return undefined;
+    const nowMs = this.#options.clock.now();
+    const { intervalMs, toleranceMs } = this.#gcra;
+    const isFull = nowMs - this.#lookedAtMs < FRESH_MS && this.#lastTatMs > Math.max(deadlineMs, nowMs) + toleranceMs;
+    if (isFull) return Math.ceil(this.#lastTatMs - toleranceMs);
+    const isCrowded = deadlineMs <= nowMs && this.#asking > toleranceMs / intervalMs;
+    return isCrowded ? nowMs : undefined;
   }
 
   /** Nobody calls before `untilMs` (epoch milliseconds), on any instance; a longer pause stays (SCENARIOS 16). Never rejects. */
@@ -133,10 +155,13 @@ export class Governor {
   }
 
   async #reserveSafely(request: PermitRequest): Promise<Reservation> {
+    this.#asking += 1;
     try {
       return await this.#reserve(request);
     } catch {
       return this.#local.reserve(this.#options.clock.now(), request.deadlineMs);
+    } finally {
+      this.#asking -= 1;
     }
   }
 
@@ -189,6 +214,7 @@ export class Governor {
   #learn(cell: RateCell | undefined): void {
     if (cell === undefined) return;
     this.#lastTatMs = cell.tatMs;
+    this.#lookedAtMs = this.#options.clock.now();
     this.#pausedUntilMs = Math.max(this.#pausedUntilMs, cell.pausedUntilMs);
   }
 

@@ -248,7 +248,9 @@ async function loadDialogsAndMessages(bridge: Bridge, replies: Reply[]): Promise
     bridge.tenant.faults.add({ match: { surface, sessionId: session }, times, action });
   const body = { error: 'private-upstream-body', value: VALUE };
   replies.push(await bridge.dialog(session, change));
-  replies.push(await bridge.dialog(session, { session: { '_user x': VALUE }, user: VALUE, transition: { nextStep: [VALUE] } }));
+  replies.push(
+    await bridge.dialog(session, { session: { '_user x': VALUE }, user: VALUE, transition: { nextStep: [VALUE] } }),
+  );
   bridge.tenant.sessions.changeAsBot(session, { variables: [{ key: 'a', value: `${VALUE} of the bot` }] });
   replies.push(await bridge.dialog(session, change));
   for (const action of [{ status: 400, body }, { status: 403, body }, { malformed: 'html' }, { status: 500, body }]) {

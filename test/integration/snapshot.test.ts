@@ -5,6 +5,7 @@ import type { OutboundEvent } from '../../lib/operations/ports/eventQueue.ts';
 import { type SessionStore, StoreError } from '../../lib/operations/ports/sessionStore.ts';
 import type { SnapshotStats } from '../../lib/operations/ports/snapshotStats.ts';
 import { type SnapshotCommand, type SnapshotDeps, takeSnapshot } from '../../lib/operations/takeSnapshot.ts';
+import { storeThat } from '../fixtures/operations/failingStore.ts';
 import { SESSION, variable } from '../fixtures/operations/laneHarness.ts';
 import { MemoryTelemetry } from '../fixtures/operations/memoryTelemetry.ts';
 import { useDatabase } from '../fixtures/operations/useDatabase.ts';
@@ -79,15 +80,19 @@ async function prepare({ store, stats, events }: Trouble = {}) {
     precedence: ['global', 'bot', 'session', 'user'],
     stats: {
       read: async () => seen.kept,
-      replace: async (_session, { next }) => {
+      add: async (_session, { next }) => {
         seen.kept = next;
       },
       ...stats,
     },
     events: {
-      enqueue: async (event, place) => {
-        const known = queued.findIndex(({ eventId }) => eventId === place.eventId);
-        queued.splice(known < 0 ? queued.length : known, 1, { event, ...place });
+      enqueue: async (event, { eventId, dueAtMs }) => {
+        queued.push({ event, eventId, dueAtMs });
+        writes.push(event.data.paths.length);
+      },
+      complete: async (event, { eventId, dueAtMs }) => {
+        const known = queued.findIndex((each) => each.eventId === eventId);
+        if (known >= 0) queued[known] = { event, eventId, dueAtMs };
         writes.push(event.data.paths.length);
       },
       withdraw: async (_event, { eventId }) => {
@@ -247,6 +252,41 @@ describe('SCENARIO 25: what has expired in the bridge and is in the bot', () => 
   });
 });
 
+describe('What has been accepted and not settled', () => {
+  const DOWN = { status: 504, applied: true } as const;
+
+  it('SCENARIO 25: is not shown once it has expired, although only the journal knows of it', async () => {
+    const { instance, tenant, clock, script, shown } = await prepare();
+    tenant.faults.add({ match: { surface: 'inject' }, times: 0, action: DOWN });
+    const put = { variables: [variable('otp', 1234, clock.now() + 60_000)] };
+    expect((await instance.inject(put)).kind).toBe('pending');
+    script(() => read(1, { otp: '1234', z: '1' }));
+    expect(await shown()).toEqual(['live', { otp: 1234, z: 1 }]);
+    clock.advance(3_000_000);
+    expect(await shown()).toEqual(['live', { z: 1 }]);
+  });
+
+  it('SCENARIO 27: is shown where it renews what would have expired', async () => {
+    const { instance, tenant, clock, script, shown } = await prepare();
+    await instance.inject({ variables: [variable('k', 'v', clock.now() + 60_000)] });
+    tenant.faults.add({ match: { surface: 'inject' }, times: 0, action: DOWN });
+    const renewed = { variables: [variable('k', 'v', clock.now() + 3_000_000)] };
+    expect((await instance.inject(renewed)).kind).toBe('pending');
+    clock.advance(70_000);
+    script(() => read(1, { k: 'v' }));
+    expect(await shown()).toEqual(['live', { k: 'v' }]);
+  });
+
+  it('is in the mirror that stands in, where it was settled while the bot was asked in vain', async () => {
+    const { instance, script, shown } = await prepare();
+    script(async () => {
+      await instance.inject({ variables: [variable('a', 1)] });
+      return refused;
+    });
+    expect(await shown()).toEqual(['mirror', { a: 1 }]);
+  });
+});
+
 describe('What goes on beside it', () => {
   it('an event is queued, with names and without values', async () => {
     const { instance, script, take, queued, clock } = await prepare();
@@ -287,6 +327,31 @@ describe('What goes on beside it', () => {
     expect(queued.map(({ event }) => event.data.paths)).toEqual([['/a', '/b']]);
   });
 
+  it('an event of a snapshot that fails, or that no answer can hold, is taken back, too', async () => {
+    const down = await prepare({ store: storeThat({ loadValues: 'before' }) });
+    await down.instance.inject();
+    down.script(() => read(1, { k: 'v' }));
+    await expect(down.take()).rejects.toThrow(StoreError);
+    expect(down.queued).toEqual([]);
+
+    const large = await prepare();
+    large.script(() => read(1, { a: 'x'.repeat(5_000_001) }));
+    expect((await large.take()).kind).toBe('too-large');
+    large.script(() => ({ kind: 'too-large', attempts: 2 }));
+    expect((await large.take()).kind).toBe('too-large');
+    expect(large.queued).toEqual([]);
+  });
+
+  it('paths that no item has room for are counted', async () => {
+    const { script, take, queued } = await prepare();
+    const names = Array.from({ length: 2_000 }, (_, index) => `${String(index).padStart(5, '0')}${'x'.repeat(240)}`);
+    script(() => read(1, Object.fromEntries(names.map((name) => [name, 1]))));
+    await take();
+    const { paths = [], pathsOmitted = 0 } = queued[0]?.event.data ?? {};
+    expect(Buffer.byteLength(JSON.stringify(paths))).toBeLessThanOrEqual(200_001);
+    expect(paths.length + pathsOmitted).toBe(names.length);
+  });
+
   it.each(['refused', 'ended'] as const)(
     'an event that there is nothing to tell of is taken back: %s',
     async (what) => {
@@ -317,8 +382,8 @@ describe('What goes on beside it', () => {
 
   it.each<[string, Trouble, number | null]>([
     ['metrics that cannot be read', { stats: { read: () => Promise.reject(new StoreError('store-timeout')) } }, 1],
-    ['metrics that cannot be kept', { stats: { replace: () => Promise.reject(new StoreError('store-timeout')) } }, 1],
-    ['an event that cannot be queued', { events: { enqueue: () => Promise.reject(new Error('full')) } }, 2],
+    ['metrics that cannot be kept', { stats: { add: () => Promise.reject(new StoreError('store-timeout')) } }, 1],
+    ['an event that cannot be queued', { events: { enqueue: () => Promise.reject(new Error('full')) } }, 1],
   ])('SCENARIO 45: %s do not become the answer', async (_what, trouble, lines) => {
     const { script, shown, telemetry } = await prepare(trouble);
     script(() => read(1, { a: 1 }));

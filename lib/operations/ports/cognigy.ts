@@ -179,6 +179,8 @@ export type ReadResult =
       /** Answers that it took: what lies on one page is of one moment, what lies on several may not be. */
       readonly pages: number;
     })
+  /** More than any answer could hold. */
+  | (Sent & { readonly kind: 'too-large' })
   | Exclude<WriteResult, { kind: 'confirmed' }>;
 
 /** The ways to write to a session. */

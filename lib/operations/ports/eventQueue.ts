@@ -1,5 +1,6 @@
 import type { JsonObject } from '../../context/json.ts';
 import type { SessionId } from '../../context/sessionId.ts';
+import type { Lane } from './sessionStore.ts';
 
 /** What somebody outside is to be told. */
 export interface OutboundEvent {
@@ -15,6 +16,8 @@ export interface OutboundEvent {
     readonly version: number;
     /** JSON Pointers of what it is about. Never values. */
     readonly paths: readonly string[];
+    /** How many there are beside these, where they are very many. */
+    readonly pathsOmitted?: number;
     readonly crm?: JsonObject;
   };
 }
@@ -30,12 +33,16 @@ export interface EventPlace {
   readonly eventId: string;
   /** When to deliver it at the earliest, epoch milliseconds. */
   readonly dueAtMs: number;
+  /** The session's lane, where it has one: the event is sealed with its content, so that an erase takes both. */
+  readonly lane?: Lane | undefined;
 }
 
 /** Events that are to leave the bridge. Every method may throw a `StoreError`. */
 export interface EventQueue {
-  /** Queues an event, or puts it in the place of what was queued under its id. */
+  /** Queues an event. */
   enqueue(event: OutboundEvent, place: EventPlace): Promise<void>;
+  /** Puts an event in the place of what was queued under its id; where that is gone (erased, taken back, delivered) nothing happens. */
+  complete(event: OutboundEvent, place: EventPlace): Promise<void>;
   /** Takes an event back that is not due yet. */
   withdraw(event: OutboundEvent, place: EventPlace): Promise<void>;
   /** What of one shard is due, oldest first. What has been erased meanwhile, or opens no more, is left out. */

@@ -16,9 +16,9 @@ export interface SnapshotStats {
 export interface SnapshotStatsStore {
   /** `undefined` before the first read. */
   read(sessionId: SessionId): Promise<SnapshotStats | undefined>;
-  /** Puts `next` in the place of what was `seen`. Where somebody was quicker nothing happens: one sample is lost. */
-  replace(
+  /** Counts one more read. Of two at the same time both are counted, but only one of them is among the last. */
+  add(
     sessionId: SessionId,
-    change: { readonly seen: SnapshotStats | undefined; readonly next: SnapshotStats; readonly nowMs: number },
+    read: { readonly seen: SnapshotStats | undefined; readonly next: SnapshotStats; readonly nowMs: number },
   ): Promise<void>;
 }

@@ -16,6 +16,9 @@ import type { SurfaceOptions } from './surfaces.ts';
 /** Pages of one session that are read before the upstream counts as out of its mind. */
 const MAX_PAGES = 1_000;
 
+/** Characters of names and values that are gathered: a little more than an answer of the bridge can hold. */
+const MAX_CHARACTERS = 6_000_000;
+
 /** Where the next page is: by its number, or behind a cursor. */
 type Next = readonly ['page' | 'cursor', string];
 
@@ -35,6 +38,7 @@ export async function readVariables(
   const variables: UpstreamVariable[] = [];
   const seen = new Set<string>();
   let next: Next | undefined;
+  let characters = 0;
   try {
     for (let pages = 1; pages <= MAX_PAGES; pages += 1) {
       const anotherFollows = pages > 1 || request.isLikelyPaged === true;
@@ -42,7 +46,11 @@ export async function readVariables(
       if (read.kind === 'ended') return read.ending;
       const page = pageOf(read.answer, request.sessionId);
       if (page === undefined) return call.refusedBy(read.answer);
-      variables.push(...page.variables);
+      for (const variable of page.variables) {
+        variables.push(variable);
+        characters += variable.name.length + (typeof variable.value === 'string' ? variable.value.length : 0);
+      }
+      if (characters > MAX_CHARACTERS) return { kind: 'too-large', ...call.sent };
       next = page.next;
       if (next === undefined) return { kind: 'read', variables, pages, ...call.sent };
       const place = next.join(':');

@@ -42,6 +42,12 @@ describe('SCENARIO 25: what has expired and not left the bot', () => {
     expect(shown(bot('otp', '[1,3]'), put('/otp', [1, 2], over))).toBe('[1,3]');
   });
 
+  it.each([5_000, 100_000])('SCENARIO 34: is not looked for in a text of %i levels, which nobody has put', (levels) => {
+    const text = `${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`;
+    expect(shown(bot('otp', text), put('/otp', { a: 1 }, over))).toBe(text);
+    expect(shown(bot('otp', text), leaf('/otp/a/a', 1, over))).toBe(text);
+  });
+
   it('is looked for in its own scope', () => {
     expect(shown(bot('otp', '1', 'user'), put('/otp', 1, over))).toBe('1');
     expect(shown(bot('otp', '1', 'user'), put('/otp', 1, { ...over, scope: 'user' }))).toBeUndefined();

@@ -36,6 +36,33 @@ function worstMinute(momentsMs: readonly number[]): number {
   return worst;
 }
 
+describe('A crowd of clients', () => {
+  it('that want a permit at once gets the burst, and does not ask the table for more than that', async () => {
+    const { clock, store, instance } = prepare();
+    const governor = instance();
+    const answers = await Promise.all(Array.from({ length: 200 }, () => governor.acquire({ deadlineMs: clock.now() })));
+    expect(answers.filter(({ granted }) => granted)).toHaveLength(5);
+    const { reserveIdle, reserveBusy, read } = store.calls;
+    expect(reserveIdle + reserveBusy + read).toBeLessThanOrEqual(5 * 3);
+  });
+
+  it('that would wait beyond its deadline is told so from what was seen a moment ago, and asks again later', async () => {
+    const { clock, store, instance } = prepare();
+    const governor = instance();
+    const soon = () => governor.acquire({ deadlineMs: clock.now() + 1_000 });
+    // Somebody else's crowd fills the cell far beyond that.
+    await store.reserveIdle('tenant', { nowMs: clock.now(), intervalMs: 6_000 });
+    const first = await soon();
+    const before = { ...store.calls };
+    const second = await soon();
+    expect(second).toEqual(first);
+    expect(first).toEqual({ granted: false, retryAtMs: expect.any(Number) });
+    expect(store.calls).toEqual(before);
+    await clock.sleep(5_000);
+    expect((await soon()).granted).toBe(true);
+  });
+});
+
 describe('Scheduled work of one instance', () => {
   it('waits in one place: who would only lose the next slot does not ask for it', async () => {
     const { clock, store, instance } = prepare();

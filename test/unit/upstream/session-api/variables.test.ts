@@ -135,6 +135,18 @@ describe('Pages', () => {
     expect(result).toMatchObject({ kind: 'refused', code: 'upstream-bad-response', attempts: 1_000 });
   });
 
+  it('are given up when together they are more than an answer can hold', async () => {
+    let pages = 0;
+    const { read } = prepare(() => {
+      pages += 1;
+      return json(200, {
+        variables: [{ name: `n${pages}`, value: 'x'.repeat(2_500_000), scope: 'session' }],
+        pagination: { nextPage: pages + 1 },
+      });
+    });
+    expect(await read()).toMatchObject({ kind: 'too-large', attempts: 3 });
+  });
+
   it('are read to the end or not at all', async () => {
     const ended = prepare(inTurn(shows([VARIABLE], { pagination: { nextPage: 2 } }), status(404)));
     expect(await ended.read()).toMatchObject({ kind: 'refused', code: 'session-ended' });
