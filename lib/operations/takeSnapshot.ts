@@ -16,7 +16,7 @@ import { currentMirror } from './currentMirror.ts';
 import { unlessErased } from './history.ts';
 import { loaded } from './loaded.ts';
 import { applyOperations, type InjectOperation, isInject } from './plan.ts';
-import type { CognigyPort, PermitAnswer, ReadResult, RefusalCode, SnapshotScope } from './ports/cognigy.ts';
+import type { CognigyReads, PermitAnswer, ReadResult, RefusalCode, SnapshotScope } from './ports/cognigy.ts';
 import type { EventPlace, EventQueue, OutboundEvent } from './ports/eventQueue.ts';
 import type { AuditRecord, Lane, OperationKind, SessionStore } from './ports/sessionStore.ts';
 import type { SnapshotStats, SnapshotStatsStore } from './ports/snapshotStats.ts';
@@ -26,7 +26,7 @@ import { metricsOf, type SnapshotMetrics, withRead } from './snapshotMetrics.ts'
 
 export interface SnapshotDeps {
   readonly store: SessionStore;
-  readonly cognigy: CognigyPort;
+  readonly cognigy: CognigyReads;
   readonly events: EventQueue;
   readonly stats: SnapshotStatsStore;
   readonly clock: Clock;
@@ -177,7 +177,7 @@ async function readBot(
 ): Promise<BotRead> {
   const { store, cognigy, clock } = deps;
   const { sessionId, filter, deadlineMs, correlationId } = command;
-  const asked = cognigy.prepare({ deadlineMs, mayWait: true, surface: 'variables' });
+  const asked = cognigy.prepare({ deadlineMs, mayWait: true });
   const [first, permit] = await bothOrRelease(store.readLane({ sessionId }), asked);
   let lane = first;
   let isLikelyPaged = ((await stats).seen?.pages ?? 1) > 1;

@@ -2,7 +2,6 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { verifyStandardWebhook } from '../events/standardWebhooks.ts';
 import type { HttpHandlerOptions } from '../http/handler.ts';
-import type { CognigyPort } from '../operations/ports/cognigy.ts';
 import type { RollupReader } from '../operations/ports/rollups.ts';
 import type { SignatureVerifier } from '../operations/ports/signatures.ts';
 import type { LaneDeps } from '../operations/push.ts';
@@ -16,7 +15,8 @@ import { DynamoSnapshotStats } from '../store/snapshotStats.ts';
 import { Table } from '../store/table.ts';
 import { DynamoTokenStore } from '../store/tokenStore.ts';
 import { Governor } from '../upstream/governor.ts';
-import { createSessionApi } from '../upstream/session-api/index.ts';
+import type { SessionApiOptions } from '../upstream/session-api/connection.ts';
+import { createSessionApi, createSessionReads } from '../upstream/session-api/index.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { type Config, readConfig } from './config.ts';
 import { createRandom, type Random } from './random.ts';
@@ -67,8 +67,8 @@ const wireReads = ({ config, clock, table, vault }: Parts) => ({
   }),
 });
 
-/** The tenant, with its shared tokens and its shared budget. */
-const wireCognigy = ({ config, clock, random, table, secrets, vault }: Parts): CognigyPort => {
+/** The way to the tenant, with its shared tokens and its shared budget. */
+const wireTenant = ({ config, clock, random, table, secrets, vault }: Parts): SessionApiOptions => {
   const { clientId, clientSecret, tenantId } = secrets;
   const { ratePerMinute, burst, maxConcurrent, timeoutMs } = config.upstream;
   const tenant = `${config.cognigyBaseUrl}|${tenantId ?? ''}`;
@@ -80,7 +80,7 @@ const wireCognigy = ({ config, clock, random, table, secrets, vault }: Parts): C
     random,
     ...(burst !== undefined && { burst }),
   });
-  return createSessionApi({
+  return {
     baseUrl: config.cognigyBaseUrl,
     credentials: async () => ({ clientId, clientSecret, ...(tenantId !== undefined && { tenantId }) }),
     tokenKey: (surface) => vault.hashId('token', `${tenant}|${surface}|${clientId}`),
@@ -91,7 +91,7 @@ const wireCognigy = ({ config, clock, random, table, secrets, vault }: Parts): C
     governor,
     maxConcurrent,
     requestTimeoutMs: timeoutMs,
-  });
+  };
 };
 
 /** Services of functions that look at sessions, here and at the tenant. */
@@ -100,7 +100,7 @@ export const wireSnapshots = (parts: Parts): SnapshotDeps & { readonly rollups: 
   return {
     ...wireReads(parts),
     random,
-    cognigy: wireCognigy(parts),
+    cognigy: createSessionReads(wireTenant(parts)),
     events: new DynamoEventQueue(table, vault, { dueShards: config.dueShards }),
     stats: new DynamoSnapshotStats(table, vault),
     rollups: new DynamoRollupReader(table),
@@ -118,7 +118,7 @@ export const wireLane = (parts: Parts): LaneDeps & { readonly vault: Vault } => 
     context: { schema: tenantSchema, maxBytes: config.contextMaxBytes },
     sessionTtlMs: config.sessionTtlMs,
     auditValues: config.auditValues,
-    cognigy: wireCognigy(parts),
+    cognigy: createSessionApi(wireTenant(parts)),
   };
 };
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { JsonValue } from '../../lib/context/json.ts';
-import type { CognigyPort, ReadResult, SnapshotScope, UpstreamVariable } from '../../lib/operations/ports/cognigy.ts';
+import type { CognigyReads, ReadResult, SnapshotScope, UpstreamVariable } from '../../lib/operations/ports/cognigy.ts';
 import type { OutboundEvent } from '../../lib/operations/ports/eventQueue.ts';
 import { type SessionStore, StoreError } from '../../lib/operations/ports/sessionStore.ts';
 import type { SnapshotStats } from '../../lib/operations/ports/snapshotStats.ts';
@@ -44,8 +44,7 @@ async function prepare({ store, stats, events }: Trouble = {}) {
     expected: [] as boolean[],
     kept: undefined as SnapshotStats | undefined,
   };
-  const cognigy: CognigyPort = {
-    ...instance.deps.cognigy,
+  const cognigy: CognigyReads = {
     prepare: async () => ({
       granted: true,
       permit: {

@@ -205,8 +205,6 @@ export interface CognigyPort {
    * happened. Never throws for an upstream's answer.
    */
   updateDialog(request: DialogRequest, call: UpstreamCall): Promise<DialogResult>;
-  /** Reads a session's variables, all pages of them. Never throws for an upstream's answer. */
-  readVariables(request: VariablesRequest, call: UpstreamCall): Promise<ReadResult>;
   /**
    * Asks for a token and a permit ahead of the request, so that both overlap with the commit. Never rejects.
    *
@@ -218,7 +216,15 @@ export interface CognigyPort {
     readonly deadlineMs: number;
     readonly mayWait: boolean;
     /** Which token will be wanted first; `inject` unless told otherwise. */
-    readonly surface?: PushSurface | 'variables';
+    readonly surface?: PushSurface;
     readonly priority?: Priority;
   }): Promise<PermitAnswer>;
+}
+
+/** The Cognigy tenant as those see it who only look. */
+export interface CognigyReads {
+  /** Reads a session's variables, all pages of them. Never throws for an upstream's answer. */
+  readVariables(request: VariablesRequest, call: UpstreamCall): Promise<ReadResult>;
+  /** As {@link CognigyPort.prepare}. */
+  prepare(call: { readonly deadlineMs: number; readonly mayWait: boolean }): Promise<PermitAnswer>;
 }

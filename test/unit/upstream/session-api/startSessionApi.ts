@@ -1,6 +1,7 @@
 import type { UpstreamCall } from '../../../../lib/operations/ports/cognigy.ts';
 import { Governor } from '../../../../lib/upstream/governor.ts';
-import { createSessionApi, type UpstreamObservation } from '../../../../lib/upstream/session-api/index.ts';
+import type { SessionApiOptions, UpstreamObservation } from '../../../../lib/upstream/session-api/connection.ts';
+import { createSessionApi, createSessionReads } from '../../../../lib/upstream/session-api/index.ts';
 import { FakeClock } from '../../../fixtures/upstream/fakeClock.ts';
 import { MemoryRateStore } from '../../../fixtures/upstream/memoryRateStore.ts';
 import { MemoryTokenStore } from '../../../fixtures/upstream/memoryTokenStore.ts';
@@ -31,7 +32,7 @@ export function startSessionApi(api: Reply, { token, credentials, maxConcurrent 
   const network = new ScriptedFetch((request, signal) =>
     request.path.endsWith('/oauth/token') ? (token ?? issue)(request, signal) : api(request, signal),
   );
-  const port = createSessionApi({
+  const options: SessionApiOptions = {
     baseUrl: 'https://cognigy.test/',
     credentials: credentials ?? (async () => ({ clientId: 'client', clientSecret: 's3cret', tenantId: 'acme' })),
     tokenKey: (surface) => `key-${surface}`,
@@ -42,12 +43,14 @@ export function startSessionApi(api: Reply, { token, credentials, maxConcurrent 
     governor,
     ...(maxConcurrent !== undefined && { maxConcurrent }),
     onRequest: (observation) => observations.push(observation),
-  });
+  };
+  const port = createSessionApi(options);
+  const reads = createSessionReads(options);
   const call = (overrides: Partial<UpstreamCall> = {}): UpstreamCall => ({
     deadlineMs: startMs + 20_000,
     correlationId: 'corr-1',
     ...overrides,
   });
   const permitsTaken = () => rates.calls.reserveIdle + rates.calls.reserveBusy;
-  return { clock, startMs, rates, permitsTaken, tokenStore, governor, network, port, call, observations };
+  return { clock, startMs, rates, permitsTaken, tokenStore, governor, network, port, reads, call, observations };
 }

@@ -35,9 +35,9 @@ function prepare(answer: Reply = shows([VARIABLE])) {
     issued += 1;
     return json(200, { access_token: `tok-${issued}`, token_type: 'Bearer', expires_in: 3600 });
   });
-  const { port, call, network } = session;
+  const { reads, call, network } = session;
   const read = (overrides: Partial<UpstreamCall> = {}, request: Partial<VariablesRequest> = {}) =>
-    port.readVariables({ sessionId: 'sess_1', ...request }, call(overrides));
+    reads.readVariables({ sessionId: 'sess_1', ...request }, call(overrides));
   const queries = () => network.to(PATH).map(({ url }) => new URL(url).search);
   return { ...session, read, queries };
 }
@@ -126,12 +126,12 @@ describe('Pages', () => {
 
   it('are a thousand at the most', async () => {
     let page = 0;
-    const { port, governor, call, startMs } = prepare(() => {
+    const { reads, governor, call, startMs } = prepare(() => {
       page += 1;
       return json(200, { variables: [], pagination: { nextCursor: `c${page}` } });
     });
     governor.acquire = async () => ({ granted: true, permit: { release: async () => {} } });
-    const result = await port.readVariables({ sessionId: 'sess_1' }, call({ deadlineMs: startMs + 1e9 }));
+    const result = await reads.readVariables({ sessionId: 'sess_1' }, call({ deadlineMs: startMs + 1e9 }));
     expect(result).toMatchObject({ kind: 'refused', code: 'upstream-bad-response', attempts: 1_000 });
   });
 
