@@ -17,7 +17,7 @@ export interface InTurn<Timed> {
   readonly bareUpstreamMs: readonly number[];
 }
 
-const WARM_UP_PER_KIND = 25;
+const WARM_UP = 100;
 
 /** One operation after the other, all kinds in turn, with a bare round trip of each sort in between for comparison. */
 export async function inTurn<Kind, Timed>(
@@ -27,7 +27,7 @@ export async function inTurn<Kind, Timed>(
   once: (kind: Kind) => Promise<Timed>,
 ): Promise<InTurn<Timed>> {
   await world.delay({ databaseMs: 0, upstreamMs: 0 });
-  for (let round = 0; round < WARM_UP_PER_KIND; round += 1) for (const kind of kinds) await once(kind);
+  for (let round = 0; round < WARM_UP / kinds.length; round += 1) for (const kind of kinds) await once(kind);
 
   await world.delay({ databaseMs, upstreamMs });
   const bare = await bareRoundTrips(world);

@@ -29,7 +29,7 @@ export interface SnapshotRunOptions {
 
 const VARIABLES = 500;
 const PAGES = [1, 5] as const;
-const WARM_UP = 10;
+const WARM_UP = 50;
 
 /** Snapshots of 500 variables one after the other, in one page and in five. */
 export async function runSnapshots(

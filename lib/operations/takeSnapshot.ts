@@ -74,6 +74,8 @@ const DUE_AFTER_MS = 30_000;
 const PATHS_MAX_BYTES = 200_000;
 /** A function may answer 6 MB; these are UTF-8 bytes of the variables alone. */
 const ANSWER_MAX_BYTES = 5_000_000;
+/** So many characters take no more bytes than an answer can hold, however they are written. */
+const PLAINLY_SMALL = 500_000;
 /** Kinds of operations that put variables, each as a whole. */
 const CARRIES_VARIABLES: ReadonlySet<OperationKind> = new Set(['inject', 'webhook']);
 /** Reads of one snapshot, while operations of ours come in between its pages. */
@@ -152,6 +154,7 @@ interface BotReading {
   readonly latencyMs: number;
   readonly retrieved: number;
   readonly pages: number;
+  readonly characters: number;
 }
 
 type BotRead =
@@ -180,14 +183,14 @@ async function readBot(
   const asked = cognigy.prepare({ deadlineMs, mayWait: true });
   const [first, permit] = await bothOrRelease(store.readLane({ sessionId }), asked);
   let lane = first;
-  let isLikelyPaged = ((await stats).seen?.pages ?? 1) > 1;
+  let expectedPages = (await stats).seen?.pages ?? 1;
   for (let round = 1; ; round += 1) {
     const believing = believe(deps, lane);
     believing.catch(() => undefined);
     const startedMs = clock.now();
     const isBusy = isUnderWay(lane, startedMs);
     const reading = cognigy.readVariables(
-      { sessionId, ...filter, isLikelyPaged },
+      { sessionId, ...filter, expectedPages },
       { deadlineMs, correlationId, ...(round === 1 && { firstPermit: Promise.resolve(permit) }) },
     );
     announcement.make(lane);
@@ -205,12 +208,12 @@ async function readBot(
     const shown = show(deps, command, variables, 'live');
     const after = await looking;
     if (isWhole || (!isBusy && isAsBefore(lane, after))) {
-      const { pages } = result;
-      const read = { latencyMs: takenAtMs - startedMs, retrieved: result.variables.length, pages };
+      const { pages, characters } = result;
+      const read = { latencyMs: takenAtMs - startedMs, retrieved: result.variables.length, pages, characters };
       return { kind: 'live', believed, variables: shown, takenAtMs, read };
     }
     if (round === MAX_ROUNDS) return { kind: 'torn' };
-    isLikelyPaged = result.pages > 1;
+    expectedPages = result.pages;
     lane = await quietLane(deps, after, command);
   }
 }
@@ -327,14 +330,15 @@ async function taken(
   { takenAtMs, freshness, believed, variables, read }: Taken,
   beside: Beside,
 ): Promise<SnapshotAnswer> {
-  if (isTooLarge(variables)) return { kind: 'too-large' };
+  if ((read === undefined || read.characters > PLAINLY_SMALL) && isTooLarge(variables)) return { kind: 'too-large' };
   const stats = await beside.stats;
   const next = read === undefined ? stats.seen : withRead(stats.seen, read);
   await beside.announcement.complete(Object.keys(variables));
   if (next !== undefined && next !== stats.seen && stats.isKnown) {
     const change = { seen: stats.seen, next, nowMs: takenAtMs };
-    // Not waited for: one sample lost is no harm.
-    void orLog(command, 'snapshot metrics were not kept', deps.stats.add(command.sessionId, change));
+    // Not waited for: one sample lost is no harm. And not begun before the answer is on its way.
+    const adding = deps.clock.turn().then(() => deps.stats.add(command.sessionId, change));
+    void orLog(command, 'snapshot metrics were not kept', adding);
   }
   const snapshot = { takenAtMs, freshness, variables, metrics: metricsOf(next), auditTrail: believed.audit };
   return { kind: 'taken', snapshot };
@@ -355,17 +359,7 @@ async function readStats({ stats }: SnapshotDeps, command: SnapshotCommand): Pro
   }
 }
 
-/** Whether an answer cannot hold them: printed only where that is not plain to see. */
 function isTooLarge(variables: Snapshot['variables']): boolean {
-  let texts = 0;
-  let others = 0;
-  for (const { value, shadowed } of Object.values(variables)) {
-    for (const each of [value, ...shadowed.map((hidden) => hidden.value)]) {
-      if (typeof each === 'string') texts += each.length;
-      else if (typeof each === 'object' && each !== null) others += 1;
-    }
-  }
-  if (others === 0 && texts < ANSWER_MAX_BYTES / 10 && Object.keys(variables).length < 5_000) return false;
   return Buffer.byteLength(JSON.stringify(variables), 'utf8') > ANSWER_MAX_BYTES;
 }
 
@@ -409,7 +403,7 @@ class Announcement {
     const paths = tellable(names.map((name) => pointerOf([name])));
     const pathsOmitted = names.length - paths.length;
     const data = { ...event.data, paths, ...(pathsOmitted > 0 && { pathsOmitted }) };
-    void this.#orLog(this.#deps.events.complete({ ...event, data }, place));
+    void this.#orLog(this.#deps.clock.turn().then(() => this.#deps.events.complete({ ...event, data }, place)));
   }
 
   /** There is nothing to tell of. */

@@ -17,6 +17,7 @@ const read = (pages: number, variables: Record<string, JsonValue>, scope: Snapsh
   kind: 'read',
   attempts: pages,
   pages,
+  characters: JSON.stringify(variables).length,
   variables: Object.entries(variables).map(([name, value]): UpstreamVariable => ({ name, value, scope })),
 });
 const refused: ReadResult = { kind: 'refused', code: 'upstream-forbidden', attempts: 1, upstreamStatus: 403 };
@@ -53,8 +54,8 @@ async function prepare({ store, stats, events }: Trouble = {}) {
         },
       },
     }),
-    readVariables: async ({ isLikelyPaged }) => {
-      seen.expected.push(isLikelyPaged === true);
+    readVariables: async ({ expectedPages = 1 }) => {
+      seen.expected.push(expectedPages > 1);
       const reading = readings[Math.min(seen.reads, readings.length - 1)];
       seen.reads += 1;
       if (reading === undefined) throw new Error('the script is empty');
@@ -104,8 +105,8 @@ async function prepare({ store, stats, events }: Trouble = {}) {
       ...events,
     },
   };
-  const take = (more: Partial<SnapshotCommand> = {}) =>
-    takeSnapshot(deps, {
+  const take = async (more: Partial<SnapshotCommand> = {}) => {
+    const answer = await takeSnapshot(deps, {
       sessionId: SESSION,
       filter: { includeSystem: false },
       coercion: 'auto',
@@ -114,6 +115,11 @@ async function prepare({ store, stats, events }: Trouble = {}) {
       telemetry,
       ...more,
     });
+    // What is not waited for begins in the next turn.
+    await clock.turn();
+    await clock.turn();
+    return answer;
+  };
   const script = (...all: Reading[]) => {
     readings.splice(0, readings.length, ...all);
     seen.reads = 0;

@@ -116,8 +116,8 @@ export interface VariablesRequest {
   readonly scope?: SnapshotScope;
   /** Also those whose names begin with `_`. */
   readonly includeSystem?: boolean;
-  /** More than one page is to be expected. */
-  readonly isLikelyPaged?: boolean;
+  /** How many pages it took the last time: where their numbers can be guessed, they are asked for together. */
+  readonly expectedPages?: number;
 }
 
 /** One variable as the upstream tells it: an untyped text as a rule. */
@@ -178,6 +178,8 @@ export type ReadResult =
       readonly variables: readonly UpstreamVariable[];
       /** Answers that it took: what lies on one page is of one moment, what lies on several may not be. */
       readonly pages: number;
+      /** Characters of their names and texts, together. */
+      readonly characters: number;
     })
   /** More than any answer could hold. */
   | (Sent & { readonly kind: 'too-large' })

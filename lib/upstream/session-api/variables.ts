@@ -8,7 +8,7 @@ import {
   type UpstreamVariable,
   type VariablesRequest,
 } from '../../operations/ports/cognigy.ts';
-import { AuthorizedCall } from '../authorizedCall.ts';
+import { AuthorizedCall, type Ending } from '../authorizedCall.ts';
 import { type HttpAnswer, pathSegment } from '../httpClient.ts';
 import { MAX_READ_NESTING } from './conflict.ts';
 import type { SurfaceOptions } from './surfaces.ts';
@@ -16,6 +16,8 @@ import type { SurfaceOptions } from './surfaces.ts';
 /** Pages of one session that are read before the upstream counts as out of its mind. */
 const MAX_PAGES = 1_000;
 
+/** Pages that are asked for at a time: a larger session is no reason to take the whole budget at once. */
+const MOST_TOGETHER = 8;
 /** Characters of names and values that are gathered: a little more than an answer of the bridge can hold. */
 const MAX_CHARACTERS = 6_000_000;
 
@@ -23,44 +25,126 @@ const MAX_CHARACTERS = 6_000_000;
 type Next = readonly ['page' | 'cursor', string];
 
 /**
- * Reads a session's variables, page by page (SPEC 3 "snapshot"). One request at a time: where a page is, only the one before it
- * says. Where another page is likely its permit is asked for while the one before is under way.
+ * Reads a session's variables, all pages of them (SPEC 3 "snapshot").
  *
+ * ```text
+ *   page 1 ─▶ is the next one page 2, and were there more the last time? ─ yes ─▶ pages 2 … n together ─┐
+ *                                  └─ no ─▶ page by page, where each says that the next one is ◀────────┘ and what is behind them
+ * ```
+ *
+ * Pages that were asked for together are taken in their order and only as far as each one says that the next one follows.
  * `upstream-bad-response` for a 200 that is not what was promised, and for pages that lead back to one that was read.
  */
-export async function readVariables(
+export function readVariables(
   options: SurfaceOptions,
   request: VariablesRequest,
   upstreamCall: UpstreamCall,
 ): Promise<ReadResult> {
-  const url = `${options.baseUrl}/api/v2/botsessions/${pathSegment(request.sessionId)}/variables`;
-  const call = new AuthorizedCall(options, upstreamCall);
-  const variables: UpstreamVariable[] = [];
-  const seen = new Set<string>();
-  let next: Next | undefined;
-  let characters = 0;
-  try {
-    for (let pages = 1; pages <= MAX_PAGES; pages += 1) {
-      const anotherFollows = pages > 1 || request.isLikelyPaged === true;
-      const read = await call.send({ method: 'GET', url: url + queryOf(request, next) }, { anotherFollows });
-      if (read.kind === 'ended') return read.ending;
-      const page = pageOf(read.answer, request.sessionId);
-      if (page === undefined) return call.refusedBy(read.answer);
-      for (const variable of page.variables) {
-        variables.push(variable);
-        characters += variable.name.length + (typeof variable.value === 'string' ? variable.value.length : 0);
-      }
-      if (characters > MAX_CHARACTERS) return { kind: 'too-large', ...call.sent };
-      next = page.next;
-      if (next === undefined) return { kind: 'read', variables, pages, ...call.sent };
-      const place = next.join(':');
-      if (seen.has(place)) break;
-      seen.add(place);
-    }
-    return call.refused('upstream-bad-response');
-  } finally {
-    call.close();
+  return new PagedRead(options, request, upstreamCall).run();
+}
+
+class PagedRead {
+  readonly #options: SurfaceOptions;
+  readonly #request: VariablesRequest;
+  readonly #upstreamCall: UpstreamCall;
+  readonly #url: string;
+  readonly #calls: AuthorizedCall[] = [];
+  readonly #variables: UpstreamVariable[] = [];
+  #pages = 0;
+  #characters = 0;
+
+  constructor(options: SurfaceOptions, request: VariablesRequest, upstreamCall: UpstreamCall) {
+    this.#options = options;
+    this.#request = request;
+    this.#upstreamCall = upstreamCall;
+    this.#url = `${options.baseUrl}/api/v2/botsessions/${pathSegment(request.sessionId)}/variables`;
   }
+
+  async run(): Promise<ReadResult> {
+    const { expectedPages = 1 } = this.#request;
+    const call = this.#newCall(this.#upstreamCall);
+    const seen = new Set<string>();
+    let ahead: Promise<Fetched>[] = [];
+    let next: Next | undefined;
+    try {
+      for (;;) {
+        const isMoreLikely = this.#pages > 0 || expectedPages === 2;
+        const fetched = await (ahead.shift() ?? this.#fetch(call, next, isMoreLikely));
+        if ('ending' in fetched) return { ...fetched.ending, ...this.#sent };
+        this.#take(fetched);
+        next = fetched.next;
+        if (this.#characters > MAX_CHARACTERS) return { kind: 'too-large', ...this.#sent };
+        if (next === undefined) break;
+        const place = next.join(':');
+        if (seen.has(place) || this.#pages === MAX_PAGES) return this.#senseless();
+        seen.add(place);
+        // They were asked for by their numbers; this one says something else.
+        if (ahead.length > 0 && !isPage(next, this.#pages + 1)) ahead = [];
+        if (this.#pages === 1 && isPage(next, 2)) ahead = this.#fetchTogether(expectedPages);
+      }
+      return {
+        kind: 'read',
+        variables: this.#variables,
+        pages: this.#pages,
+        characters: this.#characters,
+        ...this.#sent,
+      };
+    } finally {
+      call.close();
+    }
+  }
+
+  #newCall(upstreamCall: UpstreamCall): AuthorizedCall {
+    const call = new AuthorizedCall(this.#options, upstreamCall);
+    this.#calls.push(call);
+    return call;
+  }
+
+  /** Pages from the second to the last one expected. Each is a call of its own: one that finds its token dead renews it. */
+  #fetchTogether(expectedPages: number): Promise<Fetched>[] {
+    if (expectedPages < 3) return [];
+    const { firstPermit: _used, ...upstreamCall } = this.#upstreamCall;
+    const last = Math.min(expectedPages, MOST_TOGETHER + 1);
+    return Array.from({ length: last - 1 }, (_, index) =>
+      this.#fetch(this.#newCall(upstreamCall), ['page', String(index + 2)], false),
+    );
+  }
+
+  async #fetch(call: AuthorizedCall, next: Next | undefined, anotherFollows: boolean): Promise<Fetched> {
+    const url = this.#url + queryOf(this.#request, next);
+    const read = await call.send({ method: 'GET', url }, { anotherFollows });
+    if (read.kind === 'ended') return { ending: read.ending };
+    return pageOf(read.answer, this.#request.sessionId) ?? { ending: call.refusedBy(read.answer) };
+  }
+
+  #take({ variables }: Page): void {
+    this.#pages += 1;
+    for (const variable of variables) {
+      this.#variables.push(variable);
+      this.#characters += variable.name.length + (typeof variable.value === 'string' ? variable.value.length : 0);
+    }
+  }
+
+  #senseless(): ReadResult {
+    return { kind: 'refused', code: 'upstream-bad-response', ...this.#sent };
+  }
+
+  /** What all calls together have sent. */
+  get #sent() {
+    const sent = this.#calls.map((call) => call.sent);
+    const sum = (of: (each: (typeof sent)[number]) => number) => sent.reduce((total, each) => total + of(each), 0);
+    const throttled = sum((each) => each.throttled ?? 0);
+    const upstreamStatus = sent.findLast((each) => each.upstreamStatus !== undefined)?.upstreamStatus;
+    return {
+      attempts: sum(({ attempts }) => attempts),
+      ...(throttled > 0 && { throttled }),
+      ...(upstreamStatus !== undefined && { upstreamStatus }),
+    };
+  }
+}
+
+function isPage([by, place]: Next, number: number): boolean {
+  return by === 'page' && place === String(number);
 }
 
 function queryOf({ name, scope, includeSystem }: VariablesRequest, next: Next | undefined): string {
@@ -71,6 +155,9 @@ function queryOf({ name, scope, includeSystem }: VariablesRequest, next: Next | 
   if (next !== undefined) query.set(...next);
   return query.size === 0 ? '' : `?${query}`;
 }
+
+/** A page, or what came instead of it. */
+type Fetched = Page | { readonly ending: Ending };
 
 interface Page {
   readonly variables: readonly UpstreamVariable[];

@@ -48,7 +48,14 @@ describe('Method: readVariables, the requests', () => {
   it('asks once, with the surface’s own token and scopes', async () => {
     const { read, network } = prepare();
 
-    expect(await read()).toEqual({ kind: 'read', variables: [VARIABLE], pages: 1, attempts: 1, upstreamStatus: 200 });
+    expect(await read()).toEqual({
+      kind: 'read',
+      characters: 8,
+      variables: [VARIABLE],
+      pages: 1,
+      attempts: 1,
+      upstreamStatus: 200,
+    });
 
     const [token, get] = network.requests;
     expect(token?.path).toBe(TOKEN_PATH);
@@ -155,6 +162,70 @@ describe('Pages', () => {
   });
 });
 
+describe('Pages that are expected', () => {
+  const names = (result: Awaited<ReturnType<ReturnType<typeof prepare>['read']>>) =>
+    result.kind === 'read' ? result.variables.map(({ name }) => name) : result.kind;
+
+  it('are asked for together, and taken in their order', async () => {
+    let underWay = 0;
+    let most = 0;
+    const { read, queries } = prepare(async (request, signal) => {
+      underWay += 1;
+      most = Math.max(most, underWay);
+      await afterwards();
+      underWay -= 1;
+      return pages(5)(request, signal);
+    });
+    const result = await read({}, { expectedPages: 5 });
+    expect(names(result)).toEqual(['n1', 'n2', 'n3', 'n4', 'n5']);
+    expect(result).toMatchObject({ pages: 5, attempts: 5 });
+    expect(most).toBe(4);
+    expect(queries().sort()).toEqual(['', '?page=2', '?page=3', '?page=4', '?page=5']);
+  });
+
+  it.each([
+    ['fewer than there are', 3, 5],
+    ['more than there are', 5, 3],
+    ['very many more', 40, 2],
+    ['one of several', 1, 3],
+  ])('are no more than a guess: %s', async (_what, expectedPages, count) => {
+    const { read } = prepare(pages(count));
+    const result = await read({}, { expectedPages });
+    expect(names(result)).toEqual(Array.from({ length: count }, (_, index) => `n${index + 1}`));
+    expect(result).toMatchObject({ pages: count });
+  });
+
+  it('that are not there any more may be answered as they like', async () => {
+    const { read } = prepare((request, signal) => {
+      const page = Number(new URL(request.url).searchParams.get('page') ?? 1);
+      return page > 2 ? json(400, { error: 'no such page' }) : pages(2)(request, signal);
+    });
+    expect(await read({}, { expectedPages: 4 })).toMatchObject({ kind: 'read', pages: 2 });
+  });
+
+  it('are let go where the upstream goes on by cursor, or leaves numbers out', async () => {
+    const { read } = prepare((request) => {
+      const { searchParams } = new URL(request.url);
+      const page = searchParams.get('page') ?? searchParams.get('cursor') ?? '1';
+      const next: Record<string, object> = { 1: { nextPage: 2 }, 2: { nextCursor: 'c' }, c: { nextPage: 7 } };
+      return json(200, {
+        variables: [{ name: `n${page}`, value: '1', scope: 'session' }],
+        ...(next[page] && { pagination: next[page] }),
+      });
+    });
+    expect(names(await read({}, { expectedPages: 4 }))).toEqual(['n1', 'n2', 'nc', 'n7']);
+  });
+
+  it('renew a token that has died, each for itself', async () => {
+    const { read } = prepare((request, signal) =>
+      request.headers.get('authorization') === 'Bearer tok-1' && request.url.includes('page=')
+        ? json(401, {})
+        : pages(4)(request, signal),
+    );
+    expect(names(await read({}, { expectedPages: 4 }))).toEqual(['n1', 'n2', 'n3', 'n4']);
+  });
+});
+
 describe('Permits', () => {
   it('of a third page are asked for ahead, and what was not needed goes back', async () => {
     const { read, permitsTaken, rates } = prepare(pages(3));
@@ -165,7 +236,7 @@ describe('Permits', () => {
 
   it('of a second one, too, where several pages are likely', async () => {
     const { read, permitsTaken, rates } = prepare();
-    await read({}, { isLikelyPaged: true });
+    await read({}, { expectedPages: 2 });
     await afterwards();
     expect([permitsTaken(), rates.calls.release]).toEqual([2, 1]);
   });
