@@ -1,4 +1,4 @@
-import type { DialogVariables } from '../context/dialogState.ts';
+import type { BelievedDialog } from '../context/dialogState.ts';
 import { isExpired } from '../context/expiry.ts';
 import { withoutInternal } from '../context/internalKeys.ts';
 import type { JsonObject, JsonValue } from '../context/json.ts';
@@ -6,6 +6,7 @@ import { jsonEquals } from '../context/jsonEquals.ts';
 import { leavesOf, treeOf } from '../context/leaves.ts';
 import { leavingOf, nextExpiryMs } from '../context/leaving.ts';
 import {
+  BOT,
   contextOf,
   EMPTY_MIRROR,
   type LoadedMirror,
@@ -122,7 +123,8 @@ export async function pushLane(deps: LaneDeps, command: PushCommand): Promise<Pu
     await push.run();
     const report = await push.settle();
     for (const [operationId, outcome] of report.outcomes) outcomes.set(operationId, outcome);
-    const { own, permit: _used, ...rest } = next;
+    // Who has left the lease behind was not beyond the first run: each is settled before the next.
+    const { own, permit: _used, isLeft: _left, ...rest } = next;
     const isAnswered = own !== undefined && outcomes.has(own.operationId);
     // Whoever waits for what comes next takes the lease himself, and for whom nobody waits the schedule comes.
     if (!report.settled || !push.hasMore || isAnswered) return { ...report, outcomes };
@@ -135,12 +137,25 @@ export async function pushLane(deps: LaneDeps, command: PushCommand): Promise<Pu
   }
 }
 
-/** What the session's dialog has, as far as we know: also what has expired here, which it may not have left. */
-async function believedDialog({ store }: LaneDeps, lane: Lane): Promise<DialogVariables> {
+/**
+ * What the session's dialog has, as far as we know: also what has expired here, which it may not have left. Nothing is believed of
+ * a session that begins anew.
+ */
+async function believedDialog({ store, clock }: LaneDeps, lane: Lane): Promise<BelievedDialog | undefined> {
+  if (beginsAnew(lane, clock.now())) return undefined;
   const stored = lane.stateRef === undefined ? undefined : await store.readMirror(lane, lane.stateRef);
   const { variables } = await store.loadValues(lane, stored?.mirror ?? EMPTY_MIRROR);
-  const inScope = (scope: Scope) => treeOf([...variables.values()].filter((variable) => variable.scope === scope));
-  return { session: inScope('session'), user: inScope('user') };
+  // The surface of whole contexts tells no scopes: where the bot's own were found there, they are anywhere.
+  const isOfBot = ({ source, via }: MirrorVariable) => source === BOT && via === 'sync';
+  const ofBot = treeOf([...variables.values()].filter(isOfBot));
+  const inScope = (scope: Scope) =>
+    treeOf([...variables.values()].filter((variable) => variable.scope === scope && !isOfBot(variable)));
+  return { session: inScope('session'), user: inScope('user'), ofBot };
+}
+
+/** After its idle time, or when the upstream has said that it is gone (SPEC 6). */
+function beginsAnew(lane: Lane, nowMs: number): boolean {
+  return lane.hasEnded || (lane.stateRef !== undefined && lane.idleUntilMs <= nowMs);
 }
 
 /** One push of one lane: of the operations at the front of its journal that go together. */
@@ -231,8 +246,9 @@ class Push {
     const { cognigy, clock } = this.#deps;
     const { deadlineMs, correlationId } = this.#command;
     const { entry, payload } = operation;
-    const { sessionId, dialog: known, confirmedVersion } = this.#lane;
+    const { sessionId, dialog, confirmedVersion } = this.#lane;
     const sentAtMs = clock.now();
+    const known = beginsAnew(this.#lane, sentAtMs) ? undefined : dialog;
     const sending = cognigy.updateDialog(
       {
         sessionId,
@@ -256,7 +272,9 @@ class Push {
     this.#count(result, sentAtMs);
     this.#note(operation, result);
     this.#report(result);
-    if (result.dialog !== undefined) this.#dialog = { ...result.dialog, atVersion: entry.version };
+    // A refusal adds to what is known; it makes nothing of it newer.
+    const atVersion = result.kind === 'refused' ? (dialog?.atVersion ?? entry.version) : entry.version;
+    if (result.dialog !== undefined) this.#dialog = { ...result.dialog, atVersion };
     if (result.kind !== 'confirmed') return;
     this.#applied = this.#planned;
     this.#stateRef = await (ahead ?? this.#writeMirror(this.#applied.mirror, [operation]));
@@ -579,7 +597,7 @@ class Push {
       if (wasHeldBack) telemetry.count('RateLimited');
     }
     if (result.kind === 'refused' && isAboutAccess(result.code)) telemetry.count('UpstreamAccessDenied');
-    if (stopsTheRest(result)) this.#isStopped = { ...result, attempts: 0 };
+    if (stopsTheRest(result)) this.#isStopped = untried(result);
   }
 
   #inOrder(): Attempt[] {
@@ -709,6 +727,11 @@ function sentOf({ attempts, upstreamStatus }: WriteResult): { attempts: number; 
 /** Personal at the place itself, around it, or in it. */
 function holdsPii({ ruleOf }: ContextRules['schema'], path: string, value: JsonValue): boolean {
   return ruleOf(tokensOf(path)).pii || leavesOf(value, path).some((leaf) => ruleOf(tokensOf(leaf.path)).pii);
+}
+
+/** The same for what was not even tried. */
+function untried(result: WriteResult): WriteResult {
+  return { ...result, attempts: 0, ...(result.kind === 'unavailable' && { outcomeUnknown: false }) };
 }
 
 /** After these the rest of the journal is not tried: it would meet the same, or overtake what came before it. */

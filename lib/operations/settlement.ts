@@ -252,8 +252,9 @@ function outcomeOf({ operation: { entry }, result }: Attempt, input: SettlementI
   }
 }
 
-function etagOf({ dialog }: DialogResult): { etag?: string } {
-  return dialog === undefined ? {} : { etag: dialog.etag };
+function etagOf({ kind, dialog, currentEtag }: DialogResult): { etag?: string } {
+  const etag = kind === 'confirmed' ? dialog?.etag : currentEtag;
+  return etag === undefined ? {} : { etag };
 }
 
 /** An answer is kept for whoever may ask: a repeat of the key, or the client of an operation that was pushed for it. */

@@ -1,6 +1,7 @@
 import type { SessionId } from '../context/sessionId.ts';
 import { newOperation } from './newOperation.ts';
-import type { PermitAnswer } from './ports/cognigy.ts';
+import { firstSurfaceOf, leadingRun } from './plan.ts';
+import type { PermitAnswer, PushSurface } from './ports/cognigy.ts';
 import type { Lane, Lease, SessionKey } from './ports/sessionStore.ts';
 import type { Telemetry } from './ports/telemetry.ts';
 import { type LaneDeps, pushLane } from './push.ts';
@@ -58,6 +59,8 @@ interface Candidate {
   readonly hasExpired: boolean;
   /** Somebody has left it with the lease. */
   readonly isLeft: boolean;
+  /** The surface that will be wanted first. */
+  readonly surface: PushSurface;
 }
 
 class Run {
@@ -128,7 +131,9 @@ class Run {
     const hasPending = lane.journal.length > lane.endedVersions.size;
     const hasExpired = lane.nextExpiryMs !== undefined && lane.nextExpiryMs <= clock.now() && !isLeavingAlready(lane);
     if (hasPending || hasExpired) {
-      this.#queue.push({ session, sessionId: lane.sessionId, hasExpired, isLeft: lane.lease !== undefined });
+      const open = lane.journal.filter(({ version }) => !lane.endedVersions.has(version));
+      const surface = hasExpired ? 'context' : firstSurfaceOf(leadingRun(open));
+      this.#queue.push({ session, sessionId: lane.sessionId, hasExpired, isLeft: lane.lease !== undefined, surface });
       return 'queued';
     }
     return this.#take((lease) => store.takeLease(session, lease, clock.now()));
@@ -136,14 +141,14 @@ class Run {
 
   async #push(candidate: Candidate): Promise<'worked' | 'skipped' | 'queued'> {
     const { store, cognigy, clock } = this.#deps;
-    const { session, sessionId, hasExpired, isLeft } = candidate;
+    const { session, sessionId, hasExpired, isLeft, surface } = candidate;
     // The permit before the lease: who waits for budget must not keep a session's clients waiting.
     const deadlineMs = this.#command.deadlineMs - TOO_LATE_MS;
     const answer = await cognigy.prepare({
       deadlineMs,
       mayWait: true,
       priority: 'scheduled',
-      surface: hasExpired ? 'context' : 'inject',
+      surface,
     });
     if (!answer.granted) {
       // Nobody else in this run would get one either.

@@ -1,4 +1,4 @@
-import type { DialogBefore, DialogChange, DialogVariables } from '../../context/dialogState.ts';
+import type { BelievedDialog, DialogBefore, DialogChange } from '../../context/dialogState.ts';
 import type { JsonObject, JsonValue } from '../../context/json.ts';
 import type { Variable } from '../../context/variables.ts';
 
@@ -100,8 +100,11 @@ export interface DialogRequest {
   readonly isUnknown?: boolean;
   /** We have written to the session since `known`, so that it cannot be right any more: the dialog is read first. */
   readonly isOutdated?: boolean;
-  /** What the bridge believes the dialog's variables to be; asked for only where the dialog turns out to have changed. */
-  readonly believed: () => Promise<DialogVariables>;
+  /**
+   * What the bridge believes the dialog's variables to be; asked for only where the dialog has to be read. Undefined where it has
+   * no business to believe anything: the session begins anew.
+   */
+  readonly believed: () => Promise<BelievedDialog | undefined>;
 }
 
 /** Scopes of variables upstream: those that clients may write, and the bot's own. */
@@ -169,7 +172,11 @@ export type WriteResult =
   | (Sent & { readonly kind: 'refused'; readonly code: RefusalCode; readonly paths?: readonly string[] });
 
 /** How a change of a dialog ended, and what is known of the dialog since. */
-export type DialogResult = WriteResult & { readonly dialog?: KnownDialog };
+export type DialogResult = WriteResult & {
+  readonly dialog?: KnownDialog;
+  /** The tag that the dialog has, where it is not the one that the client insists on. */
+  readonly currentEtag?: string;
+};
 
 /** What became of a read: all of it, or nothing. */
 export type ReadResult =

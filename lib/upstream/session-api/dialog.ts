@@ -1,10 +1,12 @@
 import {
+  type BelievedDialog,
   collisionsOf,
   type DialogChange,
   type DialogState,
   type DialogVariables,
   dialogDigest,
   fateOf,
+  seenAt,
 } from '../../context/dialogState.ts';
 import { isJsonObject, type JsonObject } from '../../context/json.ts';
 import { pointerOf } from '../../context/pointer.ts';
@@ -27,7 +29,7 @@ export function dialogBody({ session, user, transition }: DialogChange): string 
 }
 
 /**
- * Changes a dialog (SPEC 3 "dialog-state").
+ * Changes a dialog (SPEC 3 "dialog-state", ADR 0016).
  *
  * ```text
  *   ┌─ known, or nothing known ─▶ PATCH, If-Match ─┬─ 200 ────────────────────────────────▶ confirmed
@@ -39,8 +41,9 @@ export function dialogBody({ session, user, transition }: DialogChange): string 
  *                                                                                  └─ collides, or nobody knows ─▶ conflict
  * ```
  *
- * A PATCH is never repeated blindly: where it may have been made, the dialog is read before anything else is sent. Variables and
- * transition are one PATCH, so they take effect together or not at all.
+ * A PATCH is never repeated blindly: where it may have been made, the dialog is read before anything else is sent; and once one
+ * was not heard of, a mismatch may be our own doing, too. One that left without a version can be made at any time after: then
+ * the next one is left to a later push. Variables and transition are one PATCH, so they take effect together or not at all.
  */
 export function updateDialog(
   options: SurfaceOptions,
@@ -55,6 +58,10 @@ interface Read {
   readonly known: KnownDialog;
 }
 
+/** Of what clients have been told about, this much is remembered (pointers). */
+const SEEN_MAX = 200;
+const NO_VARIABLES: BelievedDialog = { session: {}, user: {}, ofBot: {} };
+
 class DialogUpdate {
   readonly #options: SurfaceOptions;
   readonly #request: DialogRequest;
@@ -62,7 +69,11 @@ class DialogUpdate {
   readonly #url: string;
   /** What the next PATCH goes by. */
   #known: KnownDialog | undefined;
-  /** A PATCH may have been made of which nobody has told us. */
+  /** What an earlier PATCH went by that may have been made, although nobody has told us. Of an outdated one only the tag holds. */
+  #before: KnownDialog | undefined;
+  /** Such a PATCH has left: whatever we meet may be our own doing. */
+  #wasUnheard: boolean;
+  /** And it has not been found out yet whether it was made. */
   #isUnknown: boolean;
 
   constructor(options: SurfaceOptions, request: DialogRequest, upstreamCall: UpstreamCall) {
@@ -71,9 +82,11 @@ class DialogUpdate {
     this.#call = new AuthorizedCall(options, upstreamCall);
     this.#url = `${options.baseUrl}/runtime/v2/dialogs/${pathSegment(request.sessionId)}/state`;
     this.#isUnknown = request.isUnknown === true;
-    const { ifMatch, known } = request;
+    this.#wasUnheard = this.#isUnknown;
+    const { ifMatch, known, isOutdated } = request;
     // Of the tag that the client insists on we know more only where it is the one we know.
-    this.#known = ifMatch === undefined || ifMatch === known?.etag ? known : undefined;
+    this.#known = ifMatch === undefined || ifMatch === known?.etag ? known : { etag: ifMatch };
+    this.#before = this.#known && isOutdated === true ? { etag: this.#known.etag } : this.#known;
   }
 
   async run(): Promise<DialogResult> {
@@ -85,7 +98,7 @@ class DialogUpdate {
   }
 
   async #change(): Promise<DialogResult> {
-    const { ifMatch, isOutdated } = this.#request;
+    const { ifMatch, isOutdated, change } = this.#request;
     let mustRead = this.#isUnknown || (isOutdated === true && ifMatch === undefined);
     for (let round = 0; ; round += 1) {
       if (mustRead) {
@@ -96,52 +109,76 @@ class DialogUpdate {
       const patch = await this.#call.send({
         method: 'PATCH',
         url: this.#url,
-        body: dialogBody(this.#request.change),
+        body: dialogBody(change),
         isRepeatable: false,
         ...(etag !== undefined && { ifMatch: etag }),
       });
-      if (patch.kind === 'ended') {
-        const { ending } = patch;
-        if (ending.kind !== 'unavailable' || !ending.outcomeUnknown || round === MAX_ROUNDS) return this.#end(ending);
-        this.#isUnknown = true;
+      if (patch.kind === 'answer') {
+        const ended = await this.#judge(patch.answer, round);
+        if (ended !== undefined) return ended;
+      } else if (patch.ending.kind !== 'unavailable' || !patch.ending.outcomeUnknown) {
+        return this.#end(patch.ending);
       } else {
-        const { answer } = patch;
-        const isMismatch = answer.status === 409 || answer.status === 412;
-        const known = knownBy(answer);
-        if (isMismatch && ifMatch !== undefined) return this.#mismatch(answer);
-        if (isMismatch && round === MAX_ROUNDS) return this.#conflict(allPaths(this.#request.change));
-        if (!isMismatch && !isDone(answer)) return this.#call.refusedBy(answer);
-        if (!isMismatch && known !== undefined) return this.#confirmed(objectOf(answer) ?? {}, known);
-        // It says that it was done, in a way that makes no sense: that is not taken for granted, nor done again (SCENARIOS 22).
-        if (!isMismatch) this.#isUnknown = true;
-        if (!isMismatch && round === MAX_ROUNDS) return this.#stillUnknown();
+        this.#unheard();
+        if (round === MAX_ROUNDS) return this.#stillUnknown();
+      }
+      if (this.#isUnknown && etag === undefined && change.transition !== undefined) {
+        return (await this.#look()) ?? this.#stillUnknown();
       }
       if (round > 0) await pauseAfterConflict(this.#options, round);
       mustRead = true;
     }
   }
 
+  #unheard(): void {
+    this.#isUnknown = true;
+    this.#wasUnheard = true;
+    this.#before = this.#known;
+  }
+
+  /** What an answer to a PATCH means; `undefined` where the dialog has to be read. */
+  async #judge(answer: HttpAnswer, round: number): Promise<DialogResult | undefined> {
+    const { ifMatch, change } = this.#request;
+    if (answer.status === 409 || answer.status === 412) {
+      if (this.#wasUnheard) this.#isUnknown = true;
+      else if (ifMatch !== undefined) return this.#mismatch(answer);
+      if (round < MAX_ROUNDS) return undefined;
+      return this.#isUnknown ? this.#stillUnknown() : this.#conflict(allPaths(change));
+    }
+    if (!isDone(answer)) return this.#end(this.#call.refusedBy(answer));
+    const known = knownBy(answer);
+    if (known !== undefined) return this.#confirmed(objectOf(answer) ?? {}, known);
+    // It says that it was done, in a way that makes no sense: that is not taken for granted, nor done again (SCENARIOS 22).
+    this.#unheard();
+    return round === MAX_ROUNDS ? this.#stillUnknown() : undefined;
+  }
+
   /** Reads the dialog and decides what that means; `undefined` where the change is to be sent, by what is known now. */
   async #look(): Promise<DialogResult | undefined> {
-    const { change, ifMatch, believed } = this.#request;
+    const { change, ifMatch, believed, known: remembered } = this.#request;
     const read = await this.#read();
     if (!('state' in read)) return read;
     const { state, known } = read;
-    const before = this.#known ?? (ifMatch === undefined ? undefined : { etag: ifMatch });
     const values = await believed();
     if (this.#isUnknown) {
-      const fate = fateOf(change, { before, believed: values, now: { ...state, etag: known.etag } });
+      const now = { ...state, etag: known.etag };
+      const fate = fateOf(change, { before: this.#before, believed: values ?? NO_VARIABLES, now });
       if (fate === 'made') return this.#confirmed({ ...state }, known);
-      if (fate === 'unknown') return this.#conflict(allPaths(change), known);
+      if (fate === 'unknown') return this.#conflict(allPaths(change));
       this.#isUnknown = false;
     }
     this.#known = known;
+    // What is sent from here on goes by this; and so might what was not heard of.
+    this.#before = known;
     if (ifMatch !== undefined) return ifMatch === known.etag ? undefined : this.#mismatch(undefined, known);
-    const collisions = collisionsOf(change, values, state);
-    return collisions.length > 0 ? this.#conflict(collisions, known) : undefined;
+    const collisions = values === undefined ? [] : collisionsOf(change, values, state, remembered?.seen);
+    if (collisions.length === 0) return undefined;
+    // What the client is told about here it has seen: who says it again means it. Of all else we know no more than before.
+    const seen = Object.entries({ ...remembered?.seen, ...seenAt(collisions, state) }).slice(-SEEN_MAX);
+    return this.#conflict(collisions, { ...(remembered ?? known), seen: Object.fromEntries(seen) });
   }
 
-  async #read(): Promise<Read | Ending> {
+  async #read(): Promise<Read | DialogResult> {
     const read = await this.#call.send({ method: 'GET', url: this.#url }, { anotherFollows: true });
     if (read.kind === 'ended') return this.#end(read.ending);
     const state = stateOf(read.answer);
@@ -151,19 +188,28 @@ class DialogUpdate {
     return { state, known: { etag: etagOf(read.answer, version), version, ...(digest !== undefined && { digest }) } };
   }
 
-  /** While nobody knows whether the change was made, no other trouble ends it: it stays pending, and is read again later. */
-  #end(ending: Ending): Ending {
-    const isOver = ending.kind === 'refused' && ending.code === 'session-ended';
-    if (!this.#isUnknown || isOver) return ending;
-    return ending.kind === 'unavailable' ? { ...ending, outcomeUnknown: true } : this.#stillUnknown();
+  /**
+   * While nobody knows whether the change was made, trouble with access and with the way there does not end it: it stays pending,
+   * and the dialog is read later. Who refuses to show the dialog for good leaves it in dispute.
+   */
+  #end(ending: Ending): DialogResult {
+    if (!this.#isUnknown) return ending;
+    if (ending.kind === 'unavailable') return { ...ending, outcomeUnknown: true };
+    if (ending.code === 'session-ended') return ending;
+    return ending.code === 'upstream-rejected' ? this.#conflict(allPaths(this.#request.change)) : this.#stillUnknown();
   }
 
-  #stillUnknown(): Ending {
-    return { kind: 'unavailable', reason: 'down', outcomeUnknown: true, ...this.#call.sent };
+  /** For a later push to find out; what is known until then goes along. */
+  #stillUnknown(): DialogResult {
+    const dialog = this.#before !== undefined && this.#before.version !== undefined && { dialog: this.#before };
+    return { kind: 'unavailable', reason: 'down', outcomeUnknown: true, ...this.#call.sent, ...dialog };
   }
 
-  #confirmed(result: JsonObject, dialog: KnownDialog): DialogResult {
-    return { kind: 'confirmed', result, ...this.#call.sent, dialog };
+  #confirmed(answer: JsonObject, known: KnownDialog): DialogResult {
+    const { change, known: remembered } = this.#request;
+    // Of other places clients have been told all the same.
+    const seen = remembered?.seen !== undefined && { seen: remembered.seen };
+    return { kind: 'confirmed', result: shownOf(answer, change), ...this.#call.sent, dialog: { ...known, ...seen } };
   }
 
   #conflict(paths: readonly string[], dialog?: KnownDialog): DialogResult {
@@ -172,14 +218,27 @@ class DialogUpdate {
 
   /** The client is told the tag that the dialog has instead: from the refusal itself, or by asking. */
   async #mismatch(answer: HttpAnswer | undefined, read?: KnownDialog): Promise<DialogResult> {
-    const etag = answer?.headers.get('etag');
-    let dialog = read ?? (etag === null || etag === undefined ? undefined : { etag });
-    if (dialog === undefined) {
+    let etag = read?.etag ?? answer?.headers.get('etag') ?? undefined;
+    if (etag === undefined) {
       const current = await this.#read();
-      if ('state' in current) dialog = current.known;
+      if ('state' in current) etag = current.known.etag;
     }
-    return { ...this.#call.refused('version-mismatch'), ...(dialog !== undefined && { dialog }) };
+    return { ...this.#call.refused('version-mismatch'), ...(etag !== undefined && { currentEtag: etag }) };
   }
+}
+
+/**
+ * Of an answer, which may be the whole dialog, what the change is about: the rest is not the client's business, and may have
+ * expired.
+ */
+function shownOf(answer: JsonObject, change: DialogChange): JsonObject {
+  const only = (scope: 'session' | 'user'): JsonObject => {
+    const values = answer[scope];
+    const names = Object.keys(change[scope] ?? {});
+    if (!isJsonObject(values)) return {};
+    return { [scope]: Object.fromEntries(Object.entries(values).filter(([name]) => names.includes(name))) };
+  };
+  return { ...answer, ...only('session'), ...only('user') };
 }
 
 function isDone({ status }: HttpAnswer): boolean {

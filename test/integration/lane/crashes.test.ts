@@ -185,7 +185,9 @@ describe.each(KINDS)('$name: a schedule that is struck at its k-th request', ({ 
       expect(harness.atTenant('k', session)).toBe('v');
       const audit = await harness.audit(session);
       expect(audit.chain.valid).toBe(true);
-      expect(outcomesOf(audit)).toEqual(['pending', 'confirmed']);
+      // A dialog that may have been moved is looked at first, which may take a run of its own.
+      const outcomes = outcomesOf(audit);
+      expect([new Set(outcomes.slice(0, -1)), outcomes.at(-1)]).toEqual([new Set(['pending']), 'confirmed']);
     }
   });
 });

@@ -1,7 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import type { NewFault } from '../../../infra/local/tenant/faults.ts';
+import type { JsonObject } from '../../../lib/context/json.ts';
 import type { DialogAnswer } from '../../../lib/operations/updateDialogState.ts';
-import { type LaneHarness, type Move, outcomesOf, SESSION, sessionId } from '../../fixtures/operations/laneHarness.ts';
+import {
+  type LaneHarness,
+  type Move,
+  outcomesOf,
+  SESSION,
+  sessionId,
+  variable,
+} from '../../fixtures/operations/laneHarness.ts';
 import { useDatabase } from '../../fixtures/operations/useDatabase.ts';
 import type { Strike } from '../../fixtures/operations/wire.ts';
 
@@ -113,6 +121,87 @@ describe('A change of a dialog', () => {
     expect(await instance.dialog({ change: { session: { a: 2, k: 'again' } } })).toMatchObject(confirmed);
     expect(dialogRequests(harness)).toEqual(['PATCH', 'GET', 'PATCH "4"']);
     expect(harness.context()).toEqual({ a: 2, b: 'bot', k: 'again' });
+  });
+});
+
+describe('What is believed of a dialog', () => {
+  const set = (values: JsonObject) => ({ change: { session: values } });
+
+  it('a refusal of somebody’s stale If-Match is no licence for others to overwrite what the bot has set', async () => {
+    const harness = await start();
+    const instance = harness.instance();
+    await instance.dialog(set({ cart: 1 }));
+    harness.bot({ cart: 5 });
+    expect(await instance.dialog({ ...set({ a: 1 }), ifMatch: '"2"' })).toMatchObject(refusedWith('version-mismatch'));
+    expect(await instance.dialog(set({ cart: 7 }))).toMatchObject(
+      refusedWith('conflict', { paths: ['/session/cart'] }),
+    );
+    expect(harness.context()).toEqual({ cart: 5 });
+  });
+
+  it('a conflict is told once for each place, whatever else happens between two tries', async () => {
+    const harness = await start();
+    const instance = harness.instance();
+    await instance.dialog(set({ cart: 1, b: 1 }));
+    harness.bot({ cart: 5, b: 5 });
+    expect(await instance.dialog(set({ b: 2 }))).toMatchObject(refusedWith('conflict', { paths: ['/session/b'] }));
+    expect(await instance.dialog(set({ cart: 2 }))).toMatchObject(
+      refusedWith('conflict', { paths: ['/session/cart'] }),
+    );
+    await instance.webhook();
+    harness.bot({ other: 1 });
+    expect(await instance.dialog(set({ b: 2 }))).toMatchObject(confirmed);
+    await instance.inject();
+    expect(await instance.dialog(set({ cart: 2 }))).toMatchObject(confirmed);
+    expect(harness.context()).toMatchObject({ b: 2, cart: 2 });
+  });
+
+  it('ends with its session: nothing of it collides with the one that begins anew', async () => {
+    const harness = await start();
+    const instance = harness.instance();
+    await instance.dialog(set({ cart: 1 }));
+    harness.tenant.sessions.end(SESSION);
+    expect(await instance.dialog(set({ cart: 2 }))).toMatchObject(refusedWith('session-ended'));
+    harness.tenant.sessions.create({ sessionId: SESSION });
+    expect(await instance.dialog(set({ cart: 3 }))).toMatchObject(confirmed);
+    expect(harness.context()).toEqual({ cart: 3 });
+  });
+
+  it('our own writes by other surfaces are no answer to whether a transition was made', async () => {
+    const harness = await start();
+    const instance = harness.instance();
+    await instance.dialog({ change: { transition: { nextStep: 'one' } } });
+    await instance.inject({ variables: [variable('tariff', 'y', undefined, 'global')] });
+    harness.tenant.faults.add({ match: { ...AT_DIALOG, method: 'GET' }, action: { delayMs: 3_000 } });
+    const victim = harness.instance();
+    victim.wire.strike({ atCall: victim.wire.calls.length + 6, how: 'die', when: 'before' });
+    await Promise.race([victim.dialog({ change: { transition: { nextStep: 'two' } } }), victim.wire.died]);
+    await harness.minutes(3);
+    const [last] = outcomesOf(await harness.audit()).slice(-1);
+    const { nextStep } = atBot(harness);
+    // Made, or said not to be known; never said to be made without being.
+    expect([last, nextStep]).toEqual(last === 'confirmed' ? ['confirmed', 'two'] : ['refused', 'one']);
+  });
+
+  it('SCENARIO 8: what waited behind an operation of unknown outcome has not been sent itself, and is', async () => {
+    const harness = await start();
+    const instance = harness.instance();
+    harness.tenant.faults.add({ match: { surface: 'inject' }, times: 6, action: { reset: 'after' } });
+    expect(await instance.inject({ value: 1 })).toMatchObject({ kind: 'pending' });
+    expect(await instance.dialog({ change: { transition: { nextStep: 'go' } } })).toMatchObject({ kind: 'pending' });
+    await harness.minutes(3);
+    expect(atBot(harness).nextStep).toBe('go');
+    expect(dialogRequests(harness)).toEqual(['PATCH']);
+  });
+
+  it('SCENARIO 25: what has expired and not left the bot is not in an answer', async () => {
+    const harness = await start();
+    const instance = harness.instance();
+    await instance.inject({ variables: [variable('otp', '1234', harness.clock.now() + 5_000)] });
+    harness.clock.advance(6_000);
+    const answer = await instance.dialog(set({ a: 1 }));
+    expect(answer).toMatchObject({ ...confirmed, outcome: { result: { session: { a: 1 } } } });
+    expect(JSON.stringify(answer)).not.toContain('1234');
   });
 });
 

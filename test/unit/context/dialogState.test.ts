@@ -1,15 +1,17 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  type BelievedDialog,
   collisionsOf,
   type DialogChange,
   type DialogVariables,
   dialogDigest,
   dialogVariablesOf,
   fateOf,
+  seenAt,
 } from '../../../lib/context/dialogState.ts';
 
-const NOTHING: DialogVariables = { session: {}, user: {} };
+const NOTHING = { session: {}, user: {}, ofBot: {} } satisfies BelievedDialog;
 
 describe('dialogVariablesOf', () => {
   it('lists variables with their scopes, and says nothing of the transition', () => {
@@ -41,7 +43,29 @@ describe('collisionsOf', () => {
     ['not what is as we want it', { session: { a: 1 }, user: {} }, { session: { a: 2 }, user: { a: 'x' } }, []],
     ['not what lies beside it, nor the same name in another scope', NOTHING, { session: { b: 1 }, user: { b: 1 } }, []],
   ])('names %s', (_what, believed, now, paths) => {
-    expect(collisionsOf(change, believed, now)).toEqual(paths);
+    expect(collisionsOf(change, { ...NOTHING, ...believed }, now)).toEqual(paths);
+  });
+
+  it('says nothing of what a client has been told about, until it is something else again', () => {
+    const now = { session: { a: 'bot' }, user: {} };
+    const seen = seenAt(['/session/a'], now);
+    expect(collisionsOf({ session: { a: 2 } }, NOTHING, now)).toEqual(['/session/a']);
+    expect(collisionsOf({ session: { a: 2 } }, NOTHING, now, seen)).toEqual([]);
+    expect(collisionsOf({ session: { a: 2 } }, NOTHING, { session: { a: 'more' }, user: {} }, seen)).toEqual([
+      '/session/a',
+    ]);
+    // Also what was told to be gone.
+    const gone = seenAt(['/user/b'], NOTHING);
+    expect(collisionsOf({ user: { b: 1 } }, { ...NOTHING, user: { b: 0 } }, NOTHING, gone)).toEqual([]);
+  });
+
+  it('knows the bot’s own, seen where scopes are not told, in whichever scope it is', () => {
+    const believed = { ...NOTHING, ofBot: { lang: 'de' } };
+    expect(collisionsOf({ session: { lang: 'en' } }, believed, { session: {}, user: { lang: 'de' } })).toEqual([]);
+    expect(collisionsOf({ user: { lang: 'en' } }, believed, { session: {}, user: { lang: 'de' } })).toEqual([]);
+    expect(collisionsOf({ user: { lang: 'en' } }, believed, { session: {}, user: { lang: 'fr' } })).toEqual([
+      '/user/lang',
+    ]);
   });
 
   it('is not misled by names that every object has', () => {
@@ -87,6 +111,16 @@ describe('fateOf', () => {
     // Not where they were there before.
     const believed = { session: { a: 1 }, user: {} };
     expect(fateOf(change, { before: knownAt(3, believed), believed, now })).toBe('unknown');
+  });
+
+  it('without a transition, what is there already was made, whoever has made it', () => {
+    const now = state(9, { session: { a: 1 }, user: {} });
+    expect(fateOf({ session: { a: 1 } }, { before: { etag: '"x"' }, believed: now, now })).toBe('made');
+  });
+
+  it('of what is outdated only the tag holds: a step of our own is not taken for the change', () => {
+    expect(fateOf(transition, { before: { etag: '"3"' }, believed: NOTHING, now: state(4) })).toBe('unknown');
+    expect(fateOf(transition, { before: { etag: '"3"' }, believed: NOTHING, now: state(3) })).toBe('not-made');
   });
 
   it('without a transition, what is not seen may be sent again', () => {

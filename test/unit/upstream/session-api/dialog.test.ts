@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { DialogChange } from '../../../../lib/context/dialogState.ts';
+import { type DialogChange, dialogDigest } from '../../../../lib/context/dialogState.ts';
 import type { DialogRequest } from '../../../../lib/operations/ports/cognigy.ts';
-import { json, type Reply } from '../../../fixtures/upstream/scriptedFetch.ts';
+import { hang, json, type Reply } from '../../../fixtures/upstream/scriptedFetch.ts';
 import { startSessionApi } from './startSessionApi.ts';
 
 const PATH = '/runtime/v2/dialogs/sess_1/state';
@@ -29,7 +29,7 @@ function prepare({
   );
   const update = (more: Partial<DialogRequest> = {}) =>
     port.updateDialog(
-      { sessionId: 'sess_1', change: CHANGE, believed: async () => ({ session: {}, user: {} }), ...more },
+      { sessionId: 'sess_1', change: CHANGE, believed: async () => ({ session: {}, user: {}, ofBot: {} }), ...more },
       call(),
     );
   const sent = () => network.to(PATH).map(({ method, headers }) => [method, headers.get('if-match')]);
@@ -108,12 +108,21 @@ describe('The dialog-state surface', () => {
     });
   });
 
-  it('SCENARIO 10: while it is not known whether a change was made, nothing but the end of the session ends it', async () => {
-    for (const status of [400, 403, 401, 409, 500]) {
+  it('SCENARIO 10: while it is not known whether a change was made, trouble on the way there does not end it', async () => {
+    for (const status of [403, 401, 500]) {
       const { update } = prepare({ get: () => json(status, {}) });
       expect(await update({ isUnknown: true }), String(status)).toMatchObject({
         kind: 'unavailable',
         outcomeUnknown: true,
+      });
+    }
+    for (const status of [400, 405, 409]) {
+      const { update } = prepare({ get: () => json(status, {}) });
+      // Nobody will ever know: it must not block what comes after it.
+      expect(await update({ isUnknown: true }), String(status)).toMatchObject({
+        kind: 'refused',
+        code: 'conflict',
+        paths: ['/session/a', '/transition'],
       });
     }
     const gone = prepare({ get: () => json(404, {}) });
@@ -135,5 +144,68 @@ describe('The dialog-state surface', () => {
       paths: ['/session/a', '/transition'],
     });
     expect(sent().filter(([method]) => method === 'PATCH')).toHaveLength(4);
+  });
+
+  describe('A change that is made after we have given up on it', () => {
+    /** Of the first change nothing is heard; it is made when the second one arrives. */
+    function lateTenant(startsAt: number) {
+      let version = startsAt;
+      let values: object = {};
+      const steps: string[] = [];
+      let held: (() => void) | undefined;
+      const make = (body: string, ifMatch: string | null) => {
+        if (ifMatch !== null && ifMatch !== `"${version}"`) return false;
+        const { session, transition } = JSON.parse(body);
+        values = { ...values, ...session };
+        steps.push(transition.nextStep);
+        version += 1;
+        return true;
+      };
+      const get: Reply = (...given) => state(version, values)(...given);
+      const patch: Reply = (request, signal) => {
+        const body = request.body ?? '';
+        const ifMatch = request.headers.get('if-match');
+        if (held === undefined) {
+          held = () => make(body, ifMatch);
+          return hang(request, signal);
+        }
+        held();
+        held = () => {};
+        return make(body, ifMatch) ? state(version, values)(request, signal) : json(412, {});
+      };
+      return { get, patch, steps };
+    }
+
+    it.each([
+      ['with variables', CHANGE],
+      ['alone', { transition: { nextStep: 'next' } }],
+    ])('is recognised by what it has changed, and not made again: a transition %s', async (_what, change) => {
+      const { steps, ...replies } = lateTenant(2);
+      const { update } = prepare(replies);
+      const known = { etag: '"2"', version: 2, digest: dialogDigest({ session: {}, user: {} }) };
+      expect(await update({ change, known })).toMatchObject({ kind: 'confirmed' });
+      expect(steps).toEqual(['next']);
+    });
+
+    it('is recognised where the client insists on a version, too', async () => {
+      const { steps, ...replies } = lateTenant(2);
+      const { update } = prepare(replies);
+      expect(await update({ ifMatch: '"2"' })).toMatchObject({ kind: 'confirmed' });
+      expect(steps).toEqual(['next']);
+    });
+
+    it('that left without a version is waited for: what comes next is for a later push', async () => {
+      const { steps, ...replies } = lateTenant(2);
+      const { update, sent } = prepare(replies);
+      const given = await update();
+      expect(given).toMatchObject({ kind: 'unavailable', outcomeUnknown: true, dialog: { etag: '"2"', version: 2 } });
+      expect(sent().map(([method]) => method)).toEqual(['PATCH', 'GET']);
+      expect(steps).toEqual([]);
+    });
+  });
+
+  it('shows of the dialog what the change is about, and not what else is there', async () => {
+    const { update } = prepare({ patch: state(2, { a: 1, otp: '1234' }) });
+    expect(await update()).toMatchObject({ kind: 'confirmed', result: { session: { a: 1 }, user: {}, version: 2 } });
   });
 });
