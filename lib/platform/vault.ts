@@ -1,4 +1,12 @@
-import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createSecretKey,
+  hkdfSync,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { canonicalJson } from '../context/canonicalJson.ts';
 import type { JsonValue } from '../context/json.ts';
@@ -35,22 +43,23 @@ const MAX_PLAIN_BYTES = 16 * 1024 * 1024;
  * of Secrets Manager, one per purpose, so that no two purposes share one.
  */
 export class Vault {
-  readonly #idKey: Uint8Array;
-  readonly #sealKey: Uint8Array;
+  // What every operation needs as keys that are made already: of bytes Node would make them anew each time.
+  readonly #idKey: KeyObject;
+  readonly #sealKey: KeyObject;
   readonly #contentRoot: Uint8Array;
   readonly #chainRoot: Uint8Array;
-  readonly #fingerprintKey: Uint8Array;
+  readonly #fingerprintKey: KeyObject;
   readonly #sessionKeys = new Map<string, Uint8Array>();
 
   constructor(masterKey: Uint8Array) {
     if (masterKey.byteLength < 32) throw new RangeError('the master key must have at least 32 bytes');
     const derive = (purpose: string, salt: Uint8Array = new Uint8Array()) =>
       new Uint8Array(hkdfSync('sha256', masterKey, salt, `context-bridge/${purpose}`, 32));
-    this.#idKey = derive('id');
-    this.#sealKey = derive('seal');
+    this.#idKey = createSecretKey(derive('id'));
+    this.#sealKey = createSecretKey(derive('seal'));
     this.#contentRoot = derive('content');
     this.#chainRoot = derive('chain');
-    this.#fingerprintKey = derive('fingerprint');
+    this.#fingerprintKey = createSecretKey(derive('fingerprint'));
   }
 
   /** Keyed hash of an id, the only form in which ids are stored (SPEC 8). Base64url, 43 characters. */
@@ -92,7 +101,7 @@ export class Vault {
   }
 
   /** Compresses and encrypts (AES-256-GCM). `context` is authenticated: what was sealed for one place opens in no other. */
-  seal(context: string, plain: Uint8Array, key: Uint8Array = this.#sealKey): Uint8Array {
+  seal(context: string, plain: Uint8Array, key: Uint8Array | KeyObject = this.#sealKey): Uint8Array {
     const deflated = plain.byteLength >= COMPRESS_FROM_BYTES ? deflateRawSync(plain, DEFLATE) : undefined;
     const useDeflated = deflated !== undefined && deflated.byteLength < plain.byteLength;
     const nonce = randomBytes(NONCE_BYTES);
@@ -104,7 +113,7 @@ export class Vault {
   }
 
   /** @throws {SealError} when the item was altered, belongs elsewhere or was sealed under another key. */
-  open(context: string, sealed: Uint8Array, key: Uint8Array = this.#sealKey): Uint8Array {
+  open(context: string, sealed: Uint8Array, key: Uint8Array | KeyObject = this.#sealKey): Uint8Array {
     const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength);
     const bodyAt = HEADER_BYTES + NONCE_BYTES + TAG_BYTES;
     if (bytes.byteLength < bodyAt || bytes[0] !== FORMAT) throw new SealError();
