@@ -8,12 +8,12 @@ import { auditRefusal, auditRefusals } from '../../lib/http/refusals.ts';
 import { erase } from '../../lib/operations/erase.ts';
 import { sync } from '../../lib/operations/sync.ts';
 import { workOffDue } from '../../lib/operations/workOffDue.ts';
-import { createBridge, wireLane } from '../../lib/platform/deps.ts';
+import { createBridge, wireSync } from '../../lib/platform/deps.ts';
 import type { InvocationTelemetry } from '../../lib/platform/telemetry.ts';
 import { addresseeOf, endOfEvent, isSyncRequested, readSyncEvent } from './event.ts';
 import { answerSync, keysOf, readSync } from './request.ts';
 
-const bridge = createBridge('sync', wireLane);
+const bridge = createBridge('sync', wireSync);
 const { contextMaxBytes, syncDefaultTtlSeconds, sessionIdPrefix, requestBudgetMs, dueShards } = bridge.config;
 
 /** Left of the Lambda's time for what is under way when the last lane is begun. */

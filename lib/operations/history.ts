@@ -6,7 +6,7 @@ import { contextOf, EMPTY_MIRROR, type LoadedMirror, visibleVariables } from '..
 import { tokensOf } from '../context/pointer.ts';
 import type { SessionId } from '../context/sessionId.ts';
 import type { Clock } from '../platform/clock.ts';
-import type { Lane, SessionStore } from './ports/sessionStore.ts';
+import type { Lane, LaneStore, SessionStore } from './ports/sessionStore.ts';
 
 export interface HistoryDeps {
   readonly store: SessionStore;
@@ -46,7 +46,7 @@ export async function shownLane(
  * is gone.
  */
 export async function unlessErased<Found>(
-  store: SessionStore,
+  store: LaneStore,
   lane: Lane,
   read: () => Promise<Found>,
 ): Promise<Found | undefined> {

@@ -44,10 +44,10 @@ import type { CognigyPort, PermitAnswer, Priority, RefusalCode, WriteResult } fr
 import type {
   JournalEntry,
   Lane,
+  LaneStore,
   Lease,
   OperationPayload,
   Outcome,
-  SessionStore,
   Settlement,
   SyncReport,
 } from './ports/sessionStore.ts';
@@ -57,7 +57,7 @@ import { settlingOf } from './settling.ts';
 
 /** What the lane protocol needs from outside. */
 export interface LaneDeps {
-  readonly store: SessionStore;
+  readonly store: LaneStore;
   readonly cognigy: CognigyPort;
   readonly clock: Clock;
   readonly random: Random;

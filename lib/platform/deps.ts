@@ -3,9 +3,11 @@ import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { verifyStandardWebhook } from '../events/standardWebhooks.ts';
 import type { HttpHandlerOptions } from '../http/handler.ts';
 import type { RollupReader } from '../operations/ports/rollups.ts';
+import type { SessionStore } from '../operations/ports/sessionStore.ts';
 import type { SignatureVerifier } from '../operations/ports/signatures.ts';
 import type { LaneDeps } from '../operations/push.ts';
 import type { SnapshotDeps } from '../operations/takeSnapshot.ts';
+import { DynamoLaneStore } from '../store/dynamoLaneStore.ts';
 import { DynamoSessionStore } from '../store/dynamoSessionStore.ts';
 import { DynamoEventQueue } from '../store/eventQueue.ts';
 import { DynamoRateStore } from '../store/rateStore.ts';
@@ -58,14 +60,8 @@ export interface Parts {
 /** Builds a function's services; called once for each version of the secret. A function bundles only what its wire names. */
 export type Wire<Services> = (parts: Parts) => Services;
 
-/** What of the table all functions use. */
-const wireReads = ({ config, clock, table, vault }: Parts) => ({
-  clock,
-  store: new DynamoSessionStore(table, vault, {
-    dueShards: config.dueShards,
-    auditRetentionMs: config.auditRetentionMs,
-  }),
-});
+/** What the stores of sessions are told. */
+const storeOptions = ({ config: { dueShards, auditRetentionMs } }: Parts) => ({ dueShards, auditRetentionMs });
 
 /** The way to the tenant, with its shared tokens and its shared budget. */
 const wireTenant = ({ config, clock, random, table, secrets, vault }: Parts): SessionApiOptions => {
@@ -96,10 +92,11 @@ const wireTenant = ({ config, clock, random, table, secrets, vault }: Parts): Se
 
 /** Services of functions that look at sessions, here and at the tenant. */
 export const wireSnapshots = (parts: Parts): SnapshotDeps & { readonly rollups: RollupReader } => {
-  const { config, random, table, vault } = parts;
+  const { config, clock, random, table, vault } = parts;
   return {
-    ...wireReads(parts),
+    clock,
     random,
+    store: new DynamoSessionStore(table, vault, storeOptions(parts)),
     cognigy: createSessionReads(wireTenant(parts)),
     events: new DynamoEventQueue(table, vault, { dueShards: config.dueShards }),
     stats: new DynamoSnapshotStats(table, vault),
@@ -110,17 +107,24 @@ export const wireSnapshots = (parts: Parts): SnapshotDeps & { readonly rollups: 
 
 /** Services of functions that change sessions. */
 export const wireLane = (parts: Parts): LaneDeps & { readonly vault: Vault } => {
-  const { config, random, vault } = parts;
+  const { config, clock, random, table, vault } = parts;
   return {
-    ...wireReads(parts),
+    clock,
     random,
     vault,
+    store: new DynamoLaneStore(table, vault, storeOptions(parts)),
     context: { schema: tenantSchema, maxBytes: config.contextMaxBytes },
     sessionTtlMs: config.sessionTtlMs,
     auditValues: config.auditValues,
     cognigy: createSessionApi(wireTenant(parts)),
   };
 };
+
+/** Services of the function that also erases sessions. */
+export const wireSync = (parts: Parts): ReturnType<typeof wireLane> & { readonly store: SessionStore } => ({
+  ...wireLane(parts),
+  store: new DynamoSessionStore(parts.table, parts.vault, storeOptions(parts)),
+});
 
 /**
  * Services of the function that takes messages on their way to the bot.

@@ -312,10 +312,10 @@ export interface Erasure {
 export type SettleResult = 'settled' | 'fenced' | 'moved-on';
 
 /**
- * Everything the bridge keeps about sessions. One item per session (the lane) serialises; all else is immutable.
+ * What it takes to change sessions. One item per session (the lane) serialises; all else is immutable.
  * Every method may throw {@link StoreError}.
  */
-export interface SessionStore {
+export interface LaneStore {
   /** Appends an operation to the lane: one conditional write that never conflicts with other writers (DESIGN: commit). */
   commit(command: {
     readonly sessionId: SessionId;
@@ -344,6 +344,12 @@ export interface SessionStore {
   writeMirror(lane: Lane, mirror: Mirror, options: WriteMirrorOptions): Promise<string>;
   /** Fetches the values that a mirror holds by reference. */
   loadValues(lane: Lane, mirror: Mirror): Promise<LoadedMirror>;
+  /** Sessions of one shard that are due, oldest first. */
+  dueSessions(shard: number, nowMs: number): AsyncIterable<SessionKey>;
+}
+
+/** Everything the bridge keeps about sessions: also what is only looked at, and how it is erased. */
+export interface SessionStore extends LaneStore {
   /** The mirror as it was when `version` had taken effect and nothing later had; `undefined` where that is not known any more. */
   readHistory(lane: Lane, version: number): Promise<StoredMirror | undefined>;
 
@@ -362,8 +368,6 @@ export interface SessionStore {
     lane: Lane,
     query: { readonly nowMs: number; readonly limit: number },
   ): Promise<readonly AuditRecord[]>;
-  /** Sessions of one shard that are due, oldest first. */
-  dueSessions(shard: number, nowMs: number): AsyncIterable<SessionKey>;
 }
 
 /** A session by its stored key (a keyed hash), or by its id. */

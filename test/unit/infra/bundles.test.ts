@@ -11,8 +11,7 @@ import {
 import { zip } from '../../../scripts/package.ts';
 
 /** KiB, minified. What is not listed gets {@link DEFAULT_BUDGET_KIB}. Raise one only together with the reason. */
-// inject was at most 420 until a push had to carry whatever waits in its lane, changes of dialogs too (11 KiB).
-const BUDGET_KIB: Readonly<Record<string, number>> = { inject: 430 };
+const BUDGET_KIB: Readonly<Record<string, number>> = { inject: 420 };
 const DEFAULT_BUDGET_KIB = 450;
 
 /** What must not come back: each was left out on purpose, and one careless import brings it all in. */
