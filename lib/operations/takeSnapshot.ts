@@ -115,8 +115,11 @@ export async function takeSnapshot(deps: SnapshotDeps, command: SnapshotCommand)
 
 async function take(deps: SnapshotDeps, command: SnapshotCommand, announcement: Announcement): Promise<SnapshotAnswer> {
   const { clock, store } = deps;
+  // The permit first on the wire, then what the first page has to wait for as well, then what it has not.
+  const permit = deps.cognigy.prepare({ deadlineMs: command.deadlineMs, mayWait: true });
+  const lane = store.readLane({ sessionId: command.sessionId });
   const beside = { announcement, stats: readStats(deps, command) };
-  const read = await readBot(deps, command, beside);
+  const read = await readBot(deps, command, await bothOrRelease(lane, permit), beside);
   if (read.kind === 'live') return taken(deps, command, { ...read, freshness: 'live' }, beside);
   if (read.kind === 'failed' && read.result.kind === 'too-large') return read.result;
   if (read.kind === 'failed' && read.result.kind === 'refused' && read.result.code === 'session-ended') {
@@ -176,14 +179,13 @@ type BotRead =
 async function readBot(
   deps: SnapshotDeps,
   command: SnapshotCommand,
+  [first, permit]: readonly [Lane | undefined, PermitAnswer],
   { stats, announcement }: Beside,
 ): Promise<BotRead> {
   const { store, cognigy, clock } = deps;
   const { sessionId, filter, deadlineMs, correlationId } = command;
-  const asked = cognigy.prepare({ deadlineMs, mayWait: true });
-  const [first, permit] = await bothOrRelease(store.readLane({ sessionId }), asked);
   let lane = first;
-  let expectedPages = (await stats).seen?.pages ?? 1;
+  let expectedPages = stats.then(({ seen }) => seen?.pages ?? 1);
   for (let round = 1; ; round += 1) {
     const believing = believe(deps, lane);
     believing.catch(() => undefined);
@@ -213,7 +215,7 @@ async function readBot(
       return { kind: 'live', believed, variables: shown, takenAtMs, read };
     }
     if (round === MAX_ROUNDS) return { kind: 'torn' };
-    expectedPages = result.pages;
+    expectedPages = Promise.resolve(result.pages);
     lane = await quietLane(deps, after, command);
   }
 }

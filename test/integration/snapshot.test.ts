@@ -54,8 +54,8 @@ async function prepare({ store, stats, events }: Trouble = {}) {
         },
       },
     }),
-    readVariables: async ({ expectedPages = 1 }) => {
-      seen.expected.push(expectedPages > 1);
+    readVariables: async ({ expectedPages }) => {
+      seen.expected.push(((await expectedPages) ?? 1) > 1);
       const reading = readings[Math.min(seen.reads, readings.length - 1)];
       seen.reads += 1;
       if (reading === undefined) throw new Error('the script is empty');

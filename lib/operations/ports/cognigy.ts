@@ -120,7 +120,7 @@ export interface VariablesRequest {
   /** Also those whose names begin with `_`. */
   readonly includeSystem?: boolean;
   /** How many pages it took the last time: where their numbers can be guessed, they are asked for together. */
-  readonly expectedPages?: number;
+  readonly expectedPages?: Promise<number>;
 }
 
 /** One variable as the upstream tells it: an untyped text as a rule. */

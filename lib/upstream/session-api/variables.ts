@@ -61,14 +61,13 @@ class PagedRead {
   }
 
   async run(): Promise<ReadResult> {
-    const { expectedPages = 1 } = this.#request;
     const call = this.#newCall(this.#upstreamCall);
     const seen = new Set<string>();
     let ahead: Promise<Fetched>[] = [];
     let next: Next | undefined;
     try {
       for (;;) {
-        const isMoreLikely = this.#pages > 0 || expectedPages === 2;
+        const isMoreLikely = this.#pages > 0;
         const fetched = await (ahead.shift() ?? this.#fetch(call, next, isMoreLikely));
         if ('ending' in fetched) return { ...fetched.ending, ...this.#sent };
         this.#take(fetched);
@@ -80,7 +79,7 @@ class PagedRead {
         seen.add(place);
         // They were asked for by their numbers; this one says something else.
         if (ahead.length > 0 && !isPage(next, this.#pages + 1)) ahead = [];
-        if (this.#pages === 1 && isPage(next, 2)) ahead = this.#fetchTogether(expectedPages);
+        if (this.#pages === 1 && isPage(next, 2)) ahead = this.#fetchTogether((await this.#request.expectedPages) ?? 1);
       }
       return {
         kind: 'read',
