@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
   CreateTableCommand,
   type CreateTableCommandInput,
@@ -14,10 +15,30 @@ import { type LocalServer, listenOnLoopback } from './listen.ts';
 export const LOCAL_CREDENTIALS = { accessKeyId: 'local', secretAccessKey: 'local' };
 export const LOCAL_REGION = 'eu-central-1';
 
-/** dynalite, in memory or in `directory`. It has no TTL sweep: the bridge filters on read and does not notice. */
-export function startDatabase(directory?: string): Promise<LocalServer> {
+/**
+ * dynalite, in memory or in `directory`. It has no TTL sweep: the bridge filters on read and does not notice. It is closed when
+ * what has reached it is done: functions send some things that no client waits for, and dynalite dies of a write to a closed table.
+ */
+export async function startDatabase(directory?: string): Promise<LocalServer> {
   const options = { createTableMs: 0, deleteTableMs: 0, updateTableMs: 0 };
-  return listenOnLoopback(dynalite(directory === undefined ? options : { ...options, path: directory }), 0);
+  const server = dynalite(directory === undefined ? options : { ...options, path: directory });
+  const underWay = new Set<ServerResponse>();
+  let onIdle = () => {};
+  server.on('request', (_request: IncomingMessage, response: ServerResponse) => {
+    underWay.add(response);
+    response.once('close', () => {
+      underWay.delete(response);
+      if (underWay.size === 0) onIdle();
+    });
+  });
+  const local = await listenOnLoopback(server, 0);
+  return {
+    ...local,
+    close: async () => {
+      if (underWay.size > 0) await new Promise<void>((resolve) => (onIdle = resolve));
+      await local.close();
+    },
+  };
 }
 
 /** The table as `infra/table.yml` deploys it: keys, index and attributes have one definition. */

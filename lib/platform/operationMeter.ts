@@ -35,8 +35,6 @@ export class OperationMeter {
     for (const [name, count] of confirmed) {
       if (name !== own?.name) this.#add(name, confirmation(count));
     }
-    // A client waits for the settle, and for nothing beside it.
-    this.#writes.length = 0;
   }
 
   /** How the invocation's own operation has been answered, where no settle has said so already. */
@@ -45,9 +43,9 @@ export class OperationMeter {
   }
 
   /**
-   * Waits a moment for what is being written alone. What left beside a settle has left a round trip to the database ago and is
-   * not waited for: a process that is frozen before it has seen the acknowledgement may send it again when it goes on, which
-   * counts one operation twice.
+   * Waits a moment for what is still being written. What left beside a settle has left a round trip to the database ago, so
+   * usually there is nothing to wait for. It is waited for all the same: in a process that is frozen with a request open, the
+   * request counts as timed out when the process goes on, and is sent, and counted, again.
    */
   async end(): Promise<void> {
     if (this.#writes.length === 0) return;
