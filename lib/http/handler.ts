@@ -261,7 +261,7 @@ async function within(ms: number, work: Promise<void>, clock: Clock): Promise<vo
     await Promise.race([work, late]);
   } finally {
     late.catch(() => undefined);
-    over.abort();
+    over.abort('over');
   }
 }
 

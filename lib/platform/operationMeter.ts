@@ -51,7 +51,7 @@ export class OperationMeter {
     if (this.#writes.length === 0) return;
     const over = new AbortController();
     await Promise.race([Promise.all(this.#writes), this.#clock.sleep(PATIENCE_MS, over.signal)]);
-    over.abort();
+    over.abort('counted');
   }
 
   #countOwn({ name, isSuccess }: OperationEnd, confirmed: number): void {
@@ -67,7 +67,13 @@ export class OperationMeter {
 
   #add(name: MeasuredFunction, tally: Tally): void {
     if (tally.operations === 0 && tally.confirmed === 0) return;
-    this.#writes.push(this.#rollups.add(this.#clock.now(), name, tally).catch(this.#onLost));
+    this.#writes.push(this.#write(this.#clock.now(), name, tally).catch(this.#onLost));
+  }
+
+  /** A turn of the event loop later: the settle, for which a client waits, is to be prepared and to leave first. */
+  async #write(nowMs: number, name: MeasuredFunction, tally: Tally): Promise<void> {
+    await this.#clock.turn();
+    await this.#rollups.add(nowMs, name, tally);
   }
 }
 

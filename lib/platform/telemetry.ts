@@ -12,15 +12,19 @@ export interface InvocationTelemetry extends Telemetry {
   flush(): Promise<void>;
 }
 
-/** Makes each invocation its own logger and metrics: several may share one process (Lambda Managed Instances). */
+type Figure = Parameters<Metrics['addMetric']>;
+
+/** Keeps the figures of each invocation apart: several may share one process (Lambda Managed Instances). */
 export class TelemetryFactory {
   readonly #logger = new Logger();
+  readonly #metrics: Metrics;
   readonly #functionName: string;
   readonly #meter: MeterOptions | undefined;
   #isCold = true;
 
   /** Without a `meter` operations are not counted for everybody. */
   constructor(functionName: string, meter?: MeterOptions) {
+    this.#metrics = new Metrics({ defaultDimensions: { function: functionName } });
     this.#functionName = functionName;
     this.#meter = meter;
   }
@@ -29,12 +33,12 @@ export class TelemetryFactory {
   forInvocation(correlationId: string): InvocationTelemetry {
     // Beside every line instead of in a logger of its own, which takes longer to make than all its lines.
     const always = { correlationId, function: this.#functionName };
-    const metrics = new Metrics({ defaultDimensions: { function: this.#functionName } });
-    metrics.addMetric('ColdStart', MetricUnit.Count, this.#isCold ? 1 : 0);
+    // Handed over all at once: invocations may share a process.
+    const figures: Figure[] = [['ColdStart', MetricUnit.Count, this.#isCold ? 1 : 0]];
     this.#isCold = false;
     const telemetry: Pick<Telemetry, 'count' | 'duration' | 'log'> = {
-      count: (metric, value = 1) => metrics.addMetric(metric, MetricUnit.Count, value),
-      duration: (metric, ms) => metrics.addMetric(metric, MetricUnit.Milliseconds, ms),
+      count: (metric, value = 1) => figures.push([metric, MetricUnit.Count, value]),
+      duration: (metric, ms) => figures.push([metric, MetricUnit.Milliseconds, ms]),
       log: (level, message, fields = {}, error = undefined) => {
         const failure = error !== undefined && { failure: { ...describeError(error) } };
         this.#logger[level](message, { ...fields, ...failure, ...always });
@@ -52,7 +56,8 @@ export class TelemetryFactory {
       operationAnswered: (end) => meter?.answered(end),
       flush: async () => {
         await meter?.end();
-        metrics.publishStoredMetrics();
+        for (const figure of figures.splice(0)) this.#metrics.addMetric(...figure);
+        this.#metrics.publishStoredMetrics();
       },
     };
   }

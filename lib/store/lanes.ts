@@ -41,18 +41,19 @@ const AUDIT_TOGETHER_INLINE_BYTES = 32_768;
 /** Longest life of a session upstream: what has not been pushed by then has nowhere to go. */
 const PENDING_KEPT_MS = 7 * DAY_MS;
 
-// Every clause of a condition by its name.
-const FORMAT_IS_KNOWN = '(attribute_not_exists(#format) OR #format <= :format)';
-const JOURNAL_HAS_ROOM = '(attribute_not_exists(journal) OR size(journal) < :journalMax)';
-const NOT_COMMITTED_YET = '(NOT contains(openIds, :openId))';
-const REFUSALS_HAVE_ROOM = '(attribute_not_exists(refusals) OR size(refusals) < :refusalsMax)';
+// Every clause of a condition by its name. A comparison with an attribute that is not there is false, so its negation says "not
+// there, or not so" without a disjunction (which the local database takes fifty times as long to parse).
+const FORMAT_IS_KNOWN = 'NOT #format > :format';
+const JOURNAL_HAS_ROOM = 'NOT size(journal) >= :journalMax';
+const NOT_COMMITTED_YET = 'NOT contains(openIds, :openId)';
+const REFUSALS_HAVE_ROOM = 'NOT size(refusals) >= :refusalsMax';
 const LANE_EXISTS = 'attribute_exists(pk)';
 const ID_IS_KNOWN = 'attribute_exists(sealedId)';
-const LEASE_IS_FREE = '(attribute_not_exists(lease) OR lease.untilMs <= :now OR lease.fence = :fence)';
+const LEASE_IS_FREE = '(NOT lease.untilMs > :now OR lease.fence = :fence)';
 const LEASE_IS_MINE = 'lease.fence = :fence';
 const CHAIN_IS_AS_SEEN = '(attribute_not_exists(chain) OR chain.#hash = :seenHash)';
-const NOTHING_CAME_SINCE =
-  '((attribute_not_exists(version) OR version = :seenVersion) AND (attribute_not_exists(refusals) OR size(refusals) = :seenRefusals))';
+/** Both only grow while one lease is held. */
+const NOTHING_CAME_SINCE = 'NOT version > :seenVersion AND NOT size(refusals) > :seenRefusals';
 
 export interface LanesOptions {
   readonly dueShards: number;
@@ -479,8 +480,8 @@ function keyIsNew(generation: number): string[] {
   const [before, now, after] = [generation - 1, generation, generation + 1].map(idempotencyAttribute);
   return [
     // Instances whose clocks differ may be one generation apart.
-    `(NOT contains(${before}, :key)) AND (NOT contains(${now}, :key)) AND (NOT contains(${after}, :key))`,
-    `(attribute_not_exists(${now}) OR size(${now}) < :keysMax)`,
+    ...[before, now, after].map((attribute) => `NOT contains(${attribute}, :key)`),
+    `NOT size(${now}) >= :keysMax`,
   ];
 }
 

@@ -3,10 +3,11 @@ import type { RateCell, RateStore } from '../upstream/ports.ts';
 import { rateKeyOf } from './keys.ts';
 import { type Table, ttlSeconds, type UpdateResult } from './table.ts';
 
-const CELL_IS_IDLE = '(attribute_not_exists(tatMs) OR tatMs <= :now)';
+// A comparison with an attribute that is not there is false, and its negation true.
+const CELL_IS_IDLE = 'NOT tatMs > :now';
 const CELL_IS_BUSY = 'tatMs > :now AND tatMs <= :latest';
-const NOT_PAUSED = '(attribute_not_exists(pausedUntilMs) OR pausedUntilMs <= :now)';
-const PAUSE_IS_LONGER = '(attribute_not_exists(pausedUntilMs) OR pausedUntilMs < :until)';
+const NOT_PAUSED = 'NOT pausedUntilMs > :now';
+const PAUSE_IS_LONGER = 'NOT pausedUntilMs >= :until';
 
 const CELL_KEPT_MS = 24 * 3_600_000;
 

@@ -4,7 +4,7 @@ import type { SharedToken, TokenStore } from '../upstream/ports.ts';
 import { tokenKeyOf } from './keys.ts';
 import { type Table, ttlSeconds } from './table.ts';
 
-const REFRESH_IS_FREE = '(attribute_not_exists(refresher) OR refresher.untilMs <= :now OR refresher.#owner = :owner)';
+const REFRESH_IS_FREE = 'NOT refresher.untilMs > :now OR refresher.#owner = :owner';
 const REFRESH_IS_MINE = 'refresher.#owner = :owner';
 const HOLDS_THIS_TOKEN = 'tokenId = :tokenId';
 
