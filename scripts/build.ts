@@ -5,13 +5,18 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import standaloneCode from 'ajv/dist/standalone/index.js';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
+import type { CrmSource } from '../lib/context/crmSource.ts';
 import { isJsonObject, type JsonValue } from '../lib/context/json.ts';
 import { compileSchema } from '../lib/context/schemaCompiler.ts';
+import { parseCrmSources } from '../lib/events/crmSources.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
 /** The tenant's context schema: what `CONTEXT_SCHEMA_FILE` names, else the shipped one. */
 const SCHEMA_FILE = resolve(ROOT, process.env['CONTEXT_SCHEMA_FILE'] ?? 'infra/config/context.schema.json');
+
+/** The CRMs that may report changes: what `CRM_SOURCES_FILE` names, else the shipped ones. */
+const CRM_SOURCES_FILE = resolve(ROOT, process.env['CRM_SOURCES_FILE'] ?? 'infra/config/crm-sources.json');
 
 /**
  * Modules that a function in Lambda never reaches but that every bundle would carry, and what stands in for them.
@@ -31,8 +36,18 @@ export const eventStreamSerdeProvider = () => { throw new Error('left out of thi
 /** Ajv compiles the tenant's schema here rather than at every cold start, and stays out of the bundle itself (130 KiB). */
 const TENANT_SCHEMA = /[\\/]lib[\\/]platform[\\/]tenantSchema\.ts$/;
 
+/** The sources are read here, so that no bundle carries what checks them. */
+/** The sources of CRM events, read and checked once. */
+const CRM_SOURCES = /[\\/]lib[\\/]platform[\\/]crmSources\.ts$/;
+
 /** CommonJS that does nothing when it is loaded, but does not say so: every bundle would carry it, whoever uses it (12 KiB). */
 const WITHOUT_SIDE_EFFECTS = /^standardwebhooks$/;
+
+/**
+ * Classes of the SDK that no function makes: SHA-256 for a Node without its own crypto (3 KiB), and what only the retry mode
+ * "adaptive" needs (3 KiB; the mode is set in lib/platform/deps.ts).
+ */
+const NEVER_MADE = /[\\/](Sha256Js|DefaultRateLimiter|AdaptiveRetryStrategy)\.js$/;
 
 /** The SDK's clients import their whole package.json for one member of it. */
 const AWS_PACKAGE_JSON = /[\\/]@aws-sdk[\\/][^\\/]+[\\/]package\.json$/;
@@ -61,7 +76,32 @@ export const tenantSchema = contextSchemaOf(validate, JSON.parse(${JSON.stringif
   }
 }
 
-const dietWith = (tenantSchema: string): Plugin => ({
+/** The sources of CRM events cannot be used. Its message is one sentence for people: it names the file, and every place in it. */
+export class CrmSourcesFileError extends Error {
+  override readonly name = 'CrmSourcesFileError';
+}
+
+/**
+ * The sources of CRM events, by name.
+ * @throws {CrmSourcesFileError}
+ */
+export async function readCrmSources(file = CRM_SOURCES_FILE): Promise<ReadonlyMap<string, CrmSource>> {
+  try {
+    return parseCrmSources(JSON.parse(await readFile(file, 'utf8')));
+  } catch (error) {
+    const problem = error instanceof Error ? error.message : String(error);
+    throw new CrmSourcesFileError(`CRM_SOURCES_FILE: the CRM sources ${file} cannot be used: ${problem}.`);
+  }
+}
+
+/** What stands in for `lib/platform/crmSources.ts`. */
+async function crmSourcesModule(file: string): Promise<string> {
+  const sources = JSON.stringify([...(await readCrmSources(file))]);
+  // Marked, or every bundle would carry it.
+  return `export const crmSources = /* @__PURE__ */ new Map(/* @__PURE__ */ JSON.parse(${JSON.stringify(sources)}));`;
+}
+
+const dietWith = ({ tenantSchema, crmSources }: Readonly<Record<'tenantSchema' | 'crmSources', string>>): Plugin => ({
   name: 'diet',
   setup({ onResolve, onLoad, resolve: find }) {
     const names = Object.keys(STAND_INS).map((name) => name.replaceAll('/', '\\/'));
@@ -79,6 +119,10 @@ const dietWith = (tenantSchema: string): Plugin => ({
       return { ...(await find(path, { kind, resolveDir, pluginData: WITHOUT_SIDE_EFFECTS })), sideEffects: false };
     });
     onLoad({ filter: TENANT_SCHEMA }, ({ path }) => ({ contents: tenantSchema, resolveDir: dirname(path) }));
+    onLoad({ filter: NEVER_MADE }, ({ path }) => ({
+      contents: `export class ${NEVER_MADE.exec(path)?.[1]} { constructor() { throw new Error('left out of this bundle'); } }`,
+    }));
+    onLoad({ filter: CRM_SOURCES }, () => ({ contents: crmSources }));
     onLoad({ filter: AWS_PACKAGE_JSON }, async ({ path }) => {
       const { version } = JSON.parse(await readFile(path, 'utf8'));
       return { contents: JSON.stringify({ version }), loader: 'json' };
@@ -116,14 +160,25 @@ export interface BundleEntryOptions {
   readonly isOnDiet?: boolean;
   /** The context schema that it gets. */
   readonly schemaFile?: string;
+  /** The sources of CRM events that it gets. */
+  readonly crmSourcesFile?: string;
 }
 
 /** Bundles any file as functions are bundled; `name` becomes the bundle's. */
 export async function bundleEntry(
   name: string,
   entryPoint: string,
-  { root = ROOT, isOnDiet = true, schemaFile = SCHEMA_FILE }: BundleEntryOptions = {},
+  {
+    root = ROOT,
+    isOnDiet = true,
+    schemaFile = SCHEMA_FILE,
+    crmSourcesFile = CRM_SOURCES_FILE,
+  }: BundleEntryOptions = {},
 ): Promise<FunctionBundle> {
+  const configured = async () => ({
+    tenantSchema: await tenantSchemaModule(schemaFile),
+    crmSources: await crmSourcesModule(crmSourcesFile),
+  });
   const options = {
     absWorkingDir: root,
     entryPoints: [entryPoint],
@@ -141,7 +196,7 @@ export async function bundleEntry(
     metafile: true,
     write: false,
     logLevel: 'warning',
-    plugins: isOnDiet ? [dietWith(await tenantSchemaModule(schemaFile))] : [],
+    plugins: isOnDiet ? [dietWith(await configured())] : [],
   } as const satisfies BuildOptions;
 
   let result = await build(options);
@@ -225,7 +280,7 @@ if (import.meta.main) {
     await writeBundles(bundles);
     console.log(sizeTable(bundles));
   } catch (error) {
-    if (!(error instanceof SchemaFileError)) throw error;
+    if (!(error instanceof SchemaFileError || error instanceof CrmSourcesFileError)) throw error;
     console.error(error.message);
     process.exitCode = 1;
   }

@@ -1,9 +1,11 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { ensureTable, LOCAL_CREDENTIALS, LOCAL_REGION } from '../../infra/local/database.ts';
 import { createTenant, type Tenant } from '../../infra/local/tenant/tenant.ts';
-import type { LaneDeps } from '../../lib/operations/push.ts';
+import type { InjectDeps } from '../../lib/operations/inject.ts';
 import { tenantSchema } from '../../lib/platform/tenantSchema.ts';
 import { Vault } from '../../lib/platform/vault.ts';
+import { DynamoBindings } from '../../lib/store/bindings.ts';
+import { DynamoDeliveryQueue } from '../../lib/store/deliveryQueue.ts';
 import { DynamoSessionStore } from '../../lib/store/dynamoSessionStore.ts';
 import { DynamoRateStore } from '../../lib/store/rateStore.ts';
 import { Table } from '../../lib/store/table.ts';
@@ -36,7 +38,7 @@ export interface VirtualBridge {
   readonly table: Table;
   readonly vault: Vault;
   /** One instance of the bridge, with a budget of so many requests a minute. */
-  instance(ratePerMinute: number): LaneDeps & { readonly vault: Vault };
+  instance(ratePerMinute: number): InjectDeps;
   /** What has been asked for since the last call. */
   takeLog(): TableLog;
   close(): void;
@@ -78,6 +80,8 @@ export async function startVirtualBridge(options: VirtualBridgeOptions): Promise
     instance: (ratePerMinute) => {
       const cell = `tenant-${ratePerMinute}`;
       return {
+        bindings: new DynamoBindings(table, vault),
+        events: new DynamoDeliveryQueue(table, vault, { dueShards }),
         store: new DynamoSessionStore(table, vault, { dueShards, auditRetentionMs: AUDIT_KEPT_MS }),
         cognigy: createSessionApi({
           baseUrl: 'http://tenant.test',

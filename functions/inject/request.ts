@@ -28,13 +28,22 @@ const variable = z.strictObject(
   'must be an object',
 );
 
+/** It goes into the audit trail and into the outbound event, which have little room. */
+const CRM_MAX_BYTES = 16_384;
+
+const crm = jsonObject.check(
+  z.refine((given) => Buffer.byteLength(JSON.stringify(given), 'utf8') <= CRM_MAX_BYTES, {
+    error: `must have at most ${CRM_MAX_BYTES} bytes`,
+  }),
+);
+
 const injectBody = z.strictObject(
   {
     variables: floodable(
       z.array(variable, 'must be a list of variables').check(z.minLength(1, 'must name at least one variable')),
     ),
     mergeStrategy: z._default(z.literal('atomic_put', 'must be atomic_put'), 'atomic_put'),
-    crm: z.optional(jsonObject),
+    crm: z.optional(crm),
   },
   'must be an object',
 );

@@ -192,12 +192,13 @@ export function answerAudit(page: AuditPage | undefined): Answer {
 
 /** One entry as it is shown. Where the payload can no longer be read, the chain's own members remain. */
 export function entryOf({ seq, operationId, atMs, hash, prevHash, payload }: AuditRecord, changesMax: number): object {
-  const changes = payload?.changes ?? [];
-  const cut = changes.length > changesMax && {
+  const { crm: _crm, changes = [], ...said } = payload ?? {};
+  const shown = payload !== undefined && {
+    ...said,
     changes: changes.slice(0, changesMax),
-    changesOmitted: changes.length - changesMax,
+    ...(changes.length > changesMax && { changesOmitted: changes.length - changesMax }),
   };
-  return { seq, at: instant(atMs), operationId, ...payload, ...cut, hash, prevHash };
+  return { seq, at: instant(atMs), operationId, ...shown, hash, prevHash };
 }
 
 export function instant(epochMs: number): string {

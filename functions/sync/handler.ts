@@ -6,6 +6,7 @@ import type { HttpEvent } from '../../lib/http/messages.ts';
 import { Problem } from '../../lib/http/problem.ts';
 import { auditRefusal, auditRefusals } from '../../lib/http/refusals.ts';
 import { erase } from '../../lib/operations/erase.ts';
+import { promptDue } from '../../lib/operations/promptDue.ts';
 import { sync } from '../../lib/operations/sync.ts';
 import { workOffDue } from '../../lib/operations/workOffDue.ts';
 import { createBridge, wireSync } from '../../lib/platform/deps.ts';
@@ -104,12 +105,15 @@ async function syncFor(event: unknown, context: Context, telemetry: InvocationTe
 
 /** Every minute works off what is due. What it does not get to is taken next time. */
 async function tick(context: Context, telemetry: InvocationTelemetry): Promise<object> {
-  const report = await workOffDue(await bridge.services(), {
-    shards: dueShards,
-    deadlineMs: bridge.clock.now() + context.getRemainingTimeInMillis() - MARGIN_MS,
-    correlationId: context.awsRequestId,
-    telemetry,
-  });
-  telemetry.log('info', 'due lanes worked off', { ...report });
+  const { prompts, ...services } = await bridge.services();
+  const deadlineMs = bridge.clock.now() + context.getRemainingTimeInMillis() - MARGIN_MS;
+  const due = { shards: dueShards, deadlineMs, telemetry };
+  // At once: the table has more of both than one of them alone would take.
+  const [lanes, events] = await Promise.all([
+    workOffDue({ ...services, ...(prompts && { prompts }) }, { ...due, correlationId: context.awsRequestId }),
+    prompts && promptDue({ ...services, prompts }, due),
+  ]);
+  const report = { ...lanes, ...(events && { prompted: events.prompted, notPrompted: events.failed }) };
+  telemetry.log('info', 'due lanes worked off', report);
   return report;
 }

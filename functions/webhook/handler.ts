@@ -1,4 +1,4 @@
-import { requireGenuine } from '../../lib/http/admission.ts';
+import { requireGenuine, STANDARD_WEBHOOKS } from '../../lib/http/admission.ts';
 import { createHttpHandler } from '../../lib/http/handler.ts';
 import type { SignedRequest } from '../../lib/http/messages.ts';
 import { Problem } from '../../lib/http/problem.ts';
@@ -21,7 +21,7 @@ export const handler = createHttpHandler({
     'POST /v1/webhooks/cognigy': {
       subject: 'signed',
       measured: 'webhook',
-      admit: async (request) => requireGenuine((await bridge.services()).verify(request)),
+      admit: async (request) => requireGenuine((await bridge.services()).verify(request), STANDARD_WEBHOOKS),
       handle: async (request) => {
         try {
           return await receive(request);

@@ -5,7 +5,7 @@ import { LOCAL_REGION } from './database.ts';
 import type { EventPattern, Invoke } from './functions.ts';
 import { bodyOf, type LocalServer, listenOnLoopback, serverFor } from './listen.ts';
 
-/** Whom an event on the default bus is for. */
+/** Whom an event on the default bus is for: what the bridge is asked for comes there (infra/bus.yml). */
 export interface EventRule {
   readonly pattern: EventPattern;
   readonly invoke: Invoke;
@@ -16,12 +16,15 @@ export interface EventRule {
 export interface EventBridgeOptions {
   /** 0 = any free one. */
   readonly port: number;
+  /** Looked at with each event: they may come later than the bus. */
   readonly rules: readonly EventRule[];
+  /** The bus that the bridge itself puts events on, and whoever listens there. */
+  readonly ownBus?: { readonly name: string; readonly onEvent: (event: BusEvent) => void };
   readonly clock?: Pick<Clock, 'sleep'>;
 }
 
 /** What a function gets. */
-interface BusEvent {
+export interface BusEvent {
   readonly id: string;
   readonly source: string;
   readonly 'detail-type': string;
@@ -29,17 +32,24 @@ interface BusEvent {
   readonly [member: string]: unknown;
 }
 
+/** An event, and the name of the bus that it was put on. */
+interface PutEvent {
+  readonly event: BusEvent;
+  readonly bus: string;
+}
+
+const DEFAULT_BUS = 'default';
 const MAX_ENTRIES = 10;
 const MAX_BYTES = 256 * 1024;
 /** Lambda waits a minute before the first repeat and two before the second; nobody at a terminal does. */
 const RETRY_AFTER_MS = 1_000;
 
 /**
- * A stand-in for Amazon EventBridge: `PutEvents` in the SDK's own protocol (AWS JSON 1.1) for the default bus, and Lambda's
- * asynchronous invocation behind it. Whoever puts an event has his answer before any function has seen it.
+ * A stand-in for Amazon EventBridge: `PutEvents` in the SDK's own protocol (AWS JSON 1.1) for the default bus, with Lambda's
+ * asynchronous invocation behind it, and for the bridge's own. Whoever puts an event has his answer before anybody has seen it.
  */
 export async function startEventBridge(options: EventBridgeOptions): Promise<LocalServer> {
-  const { port, rules, clock = systemClock } = options;
+  const { port, rules, ownBus, clock = systemClock } = options;
   const closing = new AbortController();
   const deliveries = new Set<Promise<void>>();
 
@@ -55,7 +65,9 @@ export async function startEventBridge(options: EventBridgeOptions): Promise<Loc
       }
     }
   };
-  const put = (event: BusEvent) => {
+  const put = ({ event, bus }: PutEvent) => {
+    if (bus === ownBus?.name) ownBus?.onEvent(event);
+    if (bus !== DEFAULT_BUS) return;
     for (const rule of rules.filter(({ pattern }) => matches(pattern, event))) {
       const delivery = deliver(rule, event).finally(() => deliveries.delete(delivery));
       deliveries.add(delivery);
@@ -85,7 +97,7 @@ export async function startEventBridge(options: EventBridgeOptions): Promise<Loc
 interface Answer {
   readonly status: number;
   readonly body: object;
-  readonly events: readonly BusEvent[];
+  readonly events: readonly PutEvent[];
 }
 
 function refused(type: string, message: string): Answer {
@@ -108,7 +120,7 @@ function putEvents(text: string): Answer {
   return {
     status: 200,
     body: { FailedEntryCount: taken.length - events.length, Entries: entries },
-    events: events.filter(({ isForDefaultBus }) => isForDefaultBus).map(({ event }) => event),
+    events,
   };
 }
 
@@ -125,9 +137,7 @@ function bytesOf({ Time, Source, DetailType, Detail, Resources }: JsonObject): n
   return bytes.reduce((sum, each) => sum + each, Time === undefined ? 0 : 14);
 }
 
-type Taken =
-  | { readonly event: BusEvent; readonly isForDefaultBus: boolean }
-  | { readonly ErrorCode: string; readonly ErrorMessage: string };
+type Taken = PutEvent | { readonly ErrorCode: string; readonly ErrorMessage: string };
 
 function take(entry: JsonObject): Taken {
   const { Source: source, DetailType: detailType, Detail: text, Resources: resources = [], Time: time } = entry;
@@ -152,8 +162,9 @@ function take(entry: JsonObject): Taken {
     resources,
     detail,
   };
-  const { EventBusName: bus = 'default' } = entry;
-  return { event, isForDefaultBus: typeof bus === 'string' && /(?:^|\/)default$/.test(bus) };
+  const { EventBusName: bus = DEFAULT_BUS } = entry;
+  // By its name, or by its ARN, which ends with that.
+  return { event, bus: String(bus).replace(/^.*\//, '') };
 }
 
 function invalid(name: string, reason: string): Taken {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Context } from 'aws-lambda';
@@ -16,6 +16,8 @@ export interface FunctionDefinition {
   readonly eventPatterns: readonly EventPattern[];
   /** How often an event comes again when the function throws. */
   readonly maximumRetryAttempts: number;
+  /** How many messages of the notify queue it takes at a time; absent where it takes none. */
+  readonly batchSize?: number;
 }
 
 /** Values of which an event must have one, by the name of the member: `source`, `detail-type`. */
@@ -31,26 +33,33 @@ interface ServerlessFunction {
     readonly httpApi?: string;
     readonly schedule?: string;
     readonly eventBridge?: { readonly pattern: EventPattern };
+    readonly sqs?: { readonly batchSize: number };
   }[];
 }
 
 /** Lambda's own, where nothing is said. */
 const DEFAULT_RETRY_ATTEMPTS = 2;
 
-/** What is deployed is what runs here: functions, routes and timeouts come from `serverless.yml`. */
+/** What is deployed is what runs here: functions, routes and timeouts come from `serverless.yml`. What has no handler is left out. */
 export function functionDefinitions(): FunctionDefinition[] {
   const file = new URL('../../serverless.yml', import.meta.url);
+  const hasHandler = (name: string) => existsSync(new URL(`../../functions/${name}/handler.ts`, import.meta.url));
   const { functions } = parse(readFileSync(file, 'utf8'), { logLevel: 'silent' }) as {
     functions: Record<string, ServerlessFunction>;
   };
-  return Object.entries(functions).map(([name, { timeout, maximumRetryAttempts, events = [] }]) => ({
-    name,
-    timeoutMs: timeout * 1_000,
-    routes: events.flatMap(({ httpApi }) => (httpApi === undefined ? [] : [httpApi])),
-    isScheduled: events.some(({ schedule }) => schedule !== undefined),
-    eventPatterns: events.flatMap(({ eventBridge }) => (eventBridge === undefined ? [] : [eventBridge.pattern])),
-    maximumRetryAttempts: maximumRetryAttempts ?? DEFAULT_RETRY_ATTEMPTS,
-  }));
+  const existing = Object.entries(functions).filter(([name]) => hasHandler(name));
+  return existing.map(([name, { timeout, maximumRetryAttempts, events = [] }]) => {
+    const batchSize = events.find(({ sqs }) => sqs !== undefined)?.sqs?.batchSize;
+    return {
+      name,
+      timeoutMs: timeout * 1_000,
+      routes: events.flatMap(({ httpApi }) => (httpApi === undefined ? [] : [httpApi])),
+      isScheduled: events.some(({ schedule }) => schedule !== undefined),
+      eventPatterns: events.flatMap(({ eventBridge }) => (eventBridge === undefined ? [] : [eventBridge.pattern])),
+      maximumRetryAttempts: maximumRetryAttempts ?? DEFAULT_RETRY_ATTEMPTS,
+      ...(batchSize !== undefined && { batchSize }),
+    };
+  });
 }
 
 const DIST = fileURLToPath(new URL('../../dist', import.meta.url));

@@ -85,8 +85,9 @@ function toEvent(
   body: Buffer,
 ) {
   const { method = 'GET' } = request;
+  // API Gateway says how it was called, too; some signatures are about the whole URL.
   const headers = Object.fromEntries(
-    Object.entries(request.headers).map(([name, value]) => [
+    Object.entries({ 'x-forwarded-proto': 'http', ...request.headers }).map(([name, value]) => [
       name,
       Array.isArray(value) ? value.join(',') : (value ?? ''),
     ]),

@@ -1,12 +1,15 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { LOCAL_CRM_SECRETS, LOCAL_CRM_WEBHOOK_SECRET } from './crmSecrets.ts';
 import { ensureTable, LOCAL_CREDENTIALS, LOCAL_REGION, startDatabase } from './database.ts';
-import { type EventRule, startEventBridge } from './eventBridge.ts';
+import { type BusEvent, type EventRule, startEventBridge } from './eventBridge.ts';
 import { functionDefinitions, type Invoke, loadFunction } from './functions.ts';
 import { createGateway, type GatewayRoute } from './gateway.ts';
 import { listenOnLoopback } from './listen.ts';
+import { queueClient, startQueues } from './queues.ts';
 import { startSecretsManager } from './secretsManager.ts';
+import { startPoller } from './sqsPoller.ts';
 import { startTenantServer, type TenantServer } from './tenant/server.ts';
 
 export interface StackOptions {
@@ -30,6 +33,12 @@ export interface StackOptions {
   readonly clients?: readonly LocalClient[];
   /** Live secrets of the `webhook` route's signatures; unsigned payloads are accepted where there are none. */
   readonly webhookSecrets?: readonly string[];
+  /** Live secrets that outbound events are signed with; the local one where absent. */
+  readonly crmWebhookSecrets?: readonly string[];
+  /** Live secrets of CRM sources, by name; the local ones where absent. */
+  readonly crmSecrets?: Readonly<Record<string, readonly string[]>>;
+  /** Hears of every event that the bridge puts on its bus. */
+  readonly onEvent?: (event: BusEvent) => void;
   /** Pace of the schedule, milliseconds; 0 = only by {@link Stack.tick}. */
   readonly sweepMs: number;
   /** Settings of the functions, by the names they have in the cloud. */
@@ -54,6 +63,10 @@ export interface Stack {
   readonly secretsUrl: string;
   /** Where events are put (`AWS_ENDPOINT_URL_EVENTBRIDGE` of whoever puts them). */
   readonly eventsUrl: string;
+  /** Where the queues are (`AWS_ENDPOINT_URL_SQS` of whoever looks into them). */
+  readonly queuesUrl: string;
+  readonly notifyQueueUrl: string;
+  readonly deadLetterQueueUrl: string;
   /** Runs the scheduled functions once, now. */
   tick(): Promise<unknown[]>;
   close(): Promise<void>;
@@ -61,8 +74,9 @@ export interface Stack {
 
 const TABLE_NAME = 'context-bridge';
 const SECRET_ID = 'context-bridge';
+const EVENT_BUS_NAME = 'context-bridge';
 
-/** Brings up everything on one machine: database, secrets, upstream, the built functions behind a gateway, the schedule, events. */
+/** Brings up everything on one machine: database, queues, secrets, upstream, events, the built functions behind a gateway, the schedule. */
 export async function startStack(options: StackOptions): Promise<Stack> {
   const opened: { close(): Promise<void> }[] = [];
   const open = async <Opened extends { close(): Promise<void> }>(opening: Promise<Opened>): Promise<Opened> => {
@@ -83,8 +97,13 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     if (dataDirectory !== undefined) mkdirSync(dataDirectory, { recursive: true });
     const database = await open(startDatabase(dataDirectory && join(dataDirectory, 'dynamodb')));
     await ensureTable(database.url, TABLE_NAME);
+    const queues = await open(startQueues());
     const secrets = await open(startSecretsManager(new Map([[SECRET_ID, secretFor(options)]])));
     const tenant = options.cognigyBaseUrl === undefined ? await open(startTenant(options)) : undefined;
+
+    const rules: EventRule[] = [];
+    const ownBus = { name: EVENT_BUS_NAME, onEvent: options.onEvent ?? (() => {}) };
+    const events = await open(startEventBridge({ port: options.eventsPort ?? 0, rules, ownBus }));
 
     applyEnvironment({
       AWS_ACCESS_KEY_ID: LOCAL_CREDENTIALS.accessKeyId,
@@ -93,32 +112,52 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       AWS_REGION: LOCAL_REGION,
       AWS_ENDPOINT_URL_DYNAMODB: database.url,
       AWS_ENDPOINT_URL_SECRETS_MANAGER: secrets.url,
+      AWS_ENDPOINT_URL_SQS: queues.url,
+      AWS_ENDPOINT_URL_EVENTBRIDGE: events.url,
       POWERTOOLS_SERVICE_NAME: 'context-bridge',
       POWERTOOLS_METRICS_NAMESPACE: 'ContextBridge',
       ALLOW_INSECURE_UPSTREAM: 'true',
+      ALLOW_PRIVATE_WEBHOOKS: 'true',
       ALLOW_UNSIGNED_WEBHOOKS: options.webhookSecrets === undefined ? 'true' : undefined,
       ...options.settings,
       TABLE_NAME,
       BRIDGE_SECRET_ID: SECRET_ID,
+      NOTIFY_QUEUE_URL: queues.notifyQueueUrl,
+      DEAD_LETTER_QUEUE_URL: queues.deadLetterQueueUrl,
+      EVENT_BUS_NAME,
       COGNIGY_BASE_URL: options.cognigyBaseUrl ?? tenant?.url,
     });
     const routes: GatewayRoute[] = [];
     const scheduled: Invoke[] = [];
-    const rules: EventRule[] = [];
     for (const definition of functionDefinitions()) {
       const invoke = await loadFunction(definition, options.dist);
-      const { maximumRetryAttempts } = definition;
+      const { maximumRetryAttempts, batchSize } = definition;
       routes.push(...definition.routes.map((routeKey) => ({ routeKey, invoke })));
       rules.push(...definition.eventPatterns.map((pattern) => ({ pattern, invoke, maximumRetryAttempts })));
       if (definition.isScheduled) scheduled.push(invoke);
+      if (batchSize !== undefined) {
+        const { notifyQueueUrl: queueUrl } = queues;
+        opened.unshift(startPoller({ client: queueClient(queues.url), queueUrl, batchSize, invoke }));
+      }
     }
-    const events = await open(startEventBridge({ port: options.eventsPort ?? 0, rules }));
     gateway.serve(routes);
 
     const tick = () =>
       Promise.all(scheduled.map((invoke) => invoke({ source: 'aws.events', 'detail-type': 'Scheduled Event' })));
     if (options.sweepMs > 0) opened.unshift(startSchedule(tick, options.sweepMs));
-    return { url, tenant, tick, close, databaseUrl: database.url, secretsUrl: secrets.url, eventsUrl: events.url };
+    const { notifyQueueUrl, deadLetterQueueUrl } = queues;
+    return {
+      url,
+      tenant,
+      tick,
+      close,
+      databaseUrl: database.url,
+      secretsUrl: secrets.url,
+      eventsUrl: events.url,
+      queuesUrl: queues.url,
+      notifyQueueUrl,
+      deadLetterQueueUrl,
+    };
   } catch (error) {
     await close();
     throw error;
@@ -154,11 +193,14 @@ function startSchedule(tick: () => Promise<unknown>, everyMs: number): { close()
 /** What Secrets Manager would hold. The master key stays with the data: without it nothing stored can be read again. */
 function secretFor(options: StackOptions): string {
   const { credentials, bridgeApiKey, clients = [], dataDirectory, webhookSecrets } = options;
+  const { crmWebhookSecrets = [LOCAL_CRM_WEBHOOK_SECRET], crmSecrets = LOCAL_CRM_SECRETS } = options;
   const local: LocalClient = { name: 'local', apiKey: bridgeApiKey, operations: ['*'] };
   return JSON.stringify({
     ...credentials,
     masterKey: masterKeyFor(dataDirectory),
     webhookSecrets,
+    crmWebhookSecrets,
+    crm: crmSecrets,
     clients: [local, ...clients].map(({ apiKey, ...grant }) => ({
       ...grant,
       keyHash: createHash('sha256').update(apiKey).digest('hex'),

@@ -1,7 +1,9 @@
 // `npm start`: the whole bridge on one machine, with no account and no Docker.
 
-import { webhookSecretProblem } from '../../lib/platform/secrets.ts';
-import { bundleAll, writeBundles } from '../../scripts/build.ts';
+import { bundleAll, readCrmSources, writeBundles } from '../../scripts/build.ts';
+import { crmSecretsOf, webhookSecretsOf } from './crmSecrets.ts';
+import type { BusEvent } from './eventBridge.ts';
+import { eventLine } from './eventLine.ts';
 import { type Stack, startStack } from './stack.ts';
 
 const env = process.env;
@@ -20,7 +22,12 @@ async function main(): Promise<void> {
     if (!Number.isInteger(value) || value < 0 || value > 65_535) throw new Error(`${name} must be a port number.`);
   }
   if (!(sweepSeconds > 0)) throw new Error('SWEEP_SECONDS must be a number of seconds above 0.');
-  const webhookSecrets = webhookSecretsOf(env['COGNIGY_WEBHOOK_SECRET']);
+  const webhookSecrets = webhookSecretsOf('COGNIGY_WEBHOOK_SECRET', env['COGNIGY_WEBHOOK_SECRET']);
+  const crmWebhookSecrets = webhookSecretsOf('CRM_WEBHOOK_SECRET', env['CRM_WEBHOOK_SECRET']);
+  const crmSecrets = crmSecretsOf(env['CRM_SECRETS'], await readCrmSources());
+  if (env['CRM_WEBHOOK_URL'] && !/^https?:$/.test(URL.parse(env['CRM_WEBHOOK_URL'])?.protocol ?? '')) {
+    throw new Error('CRM_WEBHOOK_URL must be an http(s) URL.');
+  }
   await writeBundles(await bundleAll());
   const stack = await startStack({
     port,
@@ -36,9 +43,14 @@ async function main(): Promise<void> {
       // The terminal is for people: say only what went wrong, unless asked for more.
       POWERTOOLS_LOG_LEVEL: env['LOG_LEVEL'] || 'WARN',
       POWERTOOLS_METRICS_DISABLED: env['POWERTOOLS_METRICS_DISABLED'] || 'true',
+      // The receiver is on this machine.
+      ALLOW_PRIVATE_WEBHOOKS: env['ALLOW_PRIVATE_WEBHOOKS'] || 'true',
     },
+    onEvent: printEvent,
     ...(env['COGNIGY_BASE_URL'] && { cognigyBaseUrl: env['COGNIGY_BASE_URL'] }),
     ...(webhookSecrets !== undefined && { webhookSecrets }),
+    ...(crmWebhookSecrets !== undefined && { crmWebhookSecrets }),
+    ...(crmSecrets !== undefined && { crmSecrets }),
     ...(env['DATA_DIR'] && { dataDirectory: env['DATA_DIR'] }),
   });
   console.log(welcome(stack));
@@ -57,7 +69,12 @@ async function main(): Promise<void> {
   process.on('SIGTERM', end);
 }
 
-function welcome({ url, tenant, databaseUrl, eventsUrl }: Stack): string {
+/** One line for each event that the bridge puts on its bus. */
+function printEvent({ detail }: BusEvent): void {
+  console.log(`${new Date().toTimeString().slice(0, 8)}  on the bus: ${eventLine(detail)}`);
+}
+
+function welcome({ url, tenant, databaseUrl, eventsUrl, queuesUrl }: Stack): string {
   const upstream = tenant === undefined ? env['COGNIGY_BASE_URL'] : `${tenant.url}  (simulated tenant)`;
   const look =
     tenant === undefined
@@ -66,6 +83,9 @@ function welcome({ url, tenant, databaseUrl, eventsUrl }: Stack): string {
   const webhooks = env['COGNIGY_WEBHOOK_SECRET']
     ? 'must be signed (COGNIGY_WEBHOOK_SECRET)'
     : 'unsigned payloads are accepted, because COGNIGY_WEBHOOK_SECRET is not set';
+  const outcomes = env['CRM_WEBHOOK_URL']
+    ? `are told to ${new URL(env['CRM_WEBHOOK_URL']).host} (CRM_WEBHOOK_URL)`
+    : 'to see them: npm run receiver in a second terminal, and CRM_WEBHOOK_URL=http://127.0.0.1:4020 npm start';
   return `
 Context Bridge is running.
 
@@ -74,8 +94,10 @@ Context Bridge is running.
   Database   ${databaseUrl}  (${env['DATA_DIR'] ? `kept in ${env['DATA_DIR']}` : 'in memory'})
   Schedule   every ${sweepSeconds} s
   Events     ${eventsUrl}  (AWS_ENDPOINT_URL_EVENTBRIDGE)
+  Queues     ${queuesUrl}  (AWS_ENDPOINT_URL_SQS)
   API key    ${bridgeApiKey}
   Webhooks   ${webhooks}
+  Outcomes   ${outcomes}
 
 Put a value into a live session:
 
@@ -95,15 +117,6 @@ Look at it where the bot sees it:
 
 Ctrl-C ends all of it.
 `;
-}
-
-/** One secret, or two while they are rotated, with a space or a comma between them. */
-function webhookSecretsOf(given: string | undefined): readonly string[] | undefined {
-  const secrets = given?.split(/[\s,]+/).filter((secret) => secret !== '') ?? [];
-  if (secrets.length === 0) return undefined;
-  const wrong = webhookSecretProblem(secrets);
-  if (wrong !== undefined) throw new Error(`COGNIGY_WEBHOOK_SECRET ${wrong}.`);
-  return secrets;
 }
 
 /** One clear line for what a person can mend; the whole error for what is a defect. */

@@ -36,15 +36,29 @@ export function requireGrant(client: ClientGrant, operation: string): void {
 }
 
 const WHY_NOT_GENUINE = {
+  missing: 'The headers lack what the source signs with.',
+  malformed: 'The headers that the source signs with are not well formed.',
+  stale: 'It was signed more than five minutes from now.',
+  mismatch: 'The signature is not that of the request.',
+  unconfigured: 'There is no secret for the signature.',
+} as const;
+
+/** In the words of Standard Webhooks. */
+export const STANDARD_WEBHOOKS = {
   missing: 'webhook-id, webhook-timestamp and webhook-signature are needed.',
   malformed: 'webhook-id or webhook-timestamp is not well formed.',
   stale: 'webhook-timestamp is more than five minutes from now.',
-  mismatch: 'The signature is not that of the body.',
 } as const;
 
-/** @throws {Problem} `unauthenticated` where the signature is not right. */
-export function requireGenuine(verdict: SignatureVerdict): void {
-  if (!verdict.ok) throw new Problem('unauthenticated', { detail: WHY_NOT_GENUINE[verdict.reason] });
+/**
+ * @param words - where a scheme can say it better
+ * @throws {Problem} `unauthenticated` where the signature is not right.
+ */
+export function requireGenuine(
+  verdict: SignatureVerdict,
+  words: Partial<typeof WHY_NOT_GENUINE | typeof STANDARD_WEBHOOKS> = {},
+): void {
+  if (!verdict.ok) throw new Problem('unauthenticated', { detail: { ...WHY_NOT_GENUINE, ...words }[verdict.reason] });
 }
 
 /**

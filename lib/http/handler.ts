@@ -203,7 +203,13 @@ async function answerOf(
   const { headers, correlationId } = request;
   const path = Object.fromEntries(stringsOf(event.pathParameters));
   if (route.subject === 'signed') {
-    const signed = { ...request, path, rawBody: readRawBody(event), body: () => readJsonBody(event, headers) };
+    const signed = {
+      ...request,
+      ...callOf(event, headers),
+      path,
+      rawBody: readRawBody(event),
+      body: () => readJsonBody(event, headers),
+    };
     await route.admit(signed);
     invocation.measured = route.measured;
     return route.handle(signed);
@@ -222,7 +228,15 @@ async function answerOf(
   requireGrant(client, route.operation);
   invocation.measured = route.measured;
   const body = route.body === 'json' ? readJsonBody(event, headers) : NO_BODY;
-  return route.handle({ ...request, sessionId, client, body });
+  return route.handle({ ...request, sessionId, path, client, body });
+}
+
+/** What was called, as the caller called it. */
+function callOf({ rawPath = '', rawQueryString = '', requestContext = {} }: HttpEvent, headers: AnyRequest['headers']) {
+  const query = rawQueryString === '' ? '' : `?${rawQueryString}`;
+  const { domainName = '', http = {} } = requestContext;
+  const protocol = headers.get('x-forwarded-proto') ?? 'https';
+  return { method: http.method ?? '', url: `${protocol}://${domainName}${rawPath}${query}` };
 }
 
 /** Answers hold a customer's data: nobody on the way keeps or sniffs them. */

@@ -27,6 +27,8 @@ export function acceptedOf(sessionId: string, answer: LaneAnswer | TooLarge): Ac
     }
     case 'busy':
       throw new Problem('session-busy', { headers: { 'retry-after': String(answer.retryAfterSeconds) } });
+    case 'superseded':
+      throw new Problem('conflict');
     case 'mismatch':
       throw new Problem('idempotency-mismatch');
     case 'in-progress':

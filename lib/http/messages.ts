@@ -6,6 +6,9 @@ import type { ClientGrant } from '../platform/secrets.ts';
 /** What API Gateway hands over (HTTP API, payload 2.0), as far as the bridge reads it. Anything may be missing. */
 export interface HttpEvent {
   readonly routeKey?: string;
+  readonly rawPath?: string;
+  readonly rawQueryString?: string;
+  readonly requestContext?: { readonly domainName?: string; readonly http?: { readonly method?: string } };
   readonly headers?: Readonly<Record<string, string | undefined>>;
   readonly pathParameters?: Readonly<Record<string, string | undefined>>;
   readonly queryStringParameters?: Readonly<Record<string, string | undefined>>;
@@ -47,12 +50,17 @@ export interface ClientRequest extends AnyRequest {
 /** A client's request about one session: its id is checked, its body parsed. */
 export interface BridgeRequest extends ClientRequest {
   readonly sessionId: SessionId;
+  /** Path parameters, decoded once. */
+  readonly path: Readonly<Record<string, string | undefined>>;
   /** To be read with `parseBody`. */
   readonly body: JsonBody;
 }
 
 /** A request of somebody who is no client, but signs what he sends. */
 export interface SignedRequest extends AnyRequest {
+  readonly method: string;
+  /** As the sender has called it, with its query, nothing decoded: some signatures are about that, too. */
+  readonly url: string;
   /** The body's bytes as they arrived: what the signature is about. */
   readonly rawBody: Uint8Array;
   /** Path parameters, decoded once. */

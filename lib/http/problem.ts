@@ -12,6 +12,8 @@ const PROBLEMS = {
   'not-found': { status: 404, title: 'There is no such route', retryable: false },
   'unknown-session': { status: 404, title: 'The session is not known', retryable: false },
   'session-ended': { status: 410, title: 'The session does not exist upstream any more', retryable: false },
+  'unknown-source': { status: 404, title: 'There is no such CRM source', retryable: false },
+  'invalid-record-id': { status: 400, title: 'The record id is not valid', retryable: false },
   'unknown-version': { status: 404, title: 'That version is not known, or not any more', retryable: false },
   'session-erased': { status: 410, title: 'The session has been erased', retryable: false },
   conflict: { status: 409, title: 'The session changed at the same time', retryable: true },

@@ -3,13 +3,16 @@ import type { JsonObject, JsonValue } from '../context/json.ts';
 import type { SessionId } from '../context/sessionId.ts';
 import type { Variable } from '../context/variables.ts';
 import type { Vault } from '../platform/vault.ts';
+import { bindingBeside } from './binding.ts';
 import { type LaneAnswer, type LaneRequest, repeatIfKnown, runOperation, type TooLarge } from './lane.ts';
 import { idempotencyOf, newOperation } from './newOperation.ts';
+import type { Bindings } from './ports/crm.ts';
 import type { Telemetry } from './ports/telemetry.ts';
 import type { LaneDeps } from './push.ts';
 
 export interface InjectDeps extends LaneDeps {
   readonly vault: Vault;
+  readonly bindings: Bindings;
 }
 
 export interface InjectCommand {
@@ -46,7 +49,7 @@ export async function inject(deps: InjectDeps, command: InjectCommand): Promise<
   // The permit first, on the wire before the commit is even made: it is the lighter of the two, and both are needed to push.
   const permit = cognigy.prepare({ deadlineMs: command.deadlineMs, mayWait: false });
   await clock.turn();
-  return runOperation(deps, { ...laneCommandOf(deps, command), permit });
+  return bindingBeside(deps, command, () => runOperation(deps, { ...laneCommandOf(deps, command), permit }));
 }
 
 /**

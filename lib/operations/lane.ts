@@ -38,6 +38,8 @@ export type LaneAnswer =
     }
   /** The session's journal is full. */
   | { readonly kind: 'busy'; readonly retryAfterSeconds: number }
+  /** A CRM has said something later of these paths already; nothing changed. Only where the operation has an `occurrence`. */
+  | { readonly kind: 'superseded'; readonly paths: readonly string[] }
   /** The idempotency key was used before, for something else. */
   | { readonly kind: 'mismatch' }
   /** The session was erased after the operation had been accepted; nothing of it is left, and nothing comes back. */
@@ -89,6 +91,7 @@ export async function runOperation(deps: LaneDeps, command: LaneCommand): Promis
   await giveBack();
   if (committed.kind === 'committed') return awaitDurably(deps, command, committed.version, false);
   if (committed.kind === 'repeated') return repeat(deps, command);
+  if (committed.kind === 'superseded') return committed;
   const waitMs = (committed.untilMs ?? 0) - clock.now();
   return { kind: 'busy', retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1_000)) };
 }

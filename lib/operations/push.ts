@@ -24,6 +24,7 @@ import type { ContextRules } from './contextInput.ts';
 import { type ContextPlan, planContext } from './contextPlan.ts';
 import { currentMirror } from './currentMirror.ts';
 import { keysToForget, temporaryOf, undoing, withForgotten, withoutLeft } from './forgetting.ts';
+import { queueEvents } from './handOver.ts';
 import { loaded } from './loaded.ts';
 import {
   type Applied,
@@ -41,6 +42,8 @@ import {
   splitBatch,
 } from './plan.ts';
 import type { CognigyPort, PermitAnswer, Priority, RefusalCode, WriteResult } from './ports/cognigy.ts';
+import type { DeliveryQueue } from './ports/deliveryQueue.ts';
+import type { Prompts } from './ports/prompts.ts';
 import type {
   JournalEntry,
   Lane,
@@ -58,6 +61,10 @@ import { settlingOf } from './settling.ts';
 /** What the lane protocol needs from outside. */
 export interface LaneDeps {
   readonly store: LaneStore;
+  /** Where outcomes go that somebody outside is to be told. */
+  readonly events: Pick<DeliveryQueue, 'enqueueOnce'>;
+  /** Who tells them is told that there is something; where nobody is, the schedule sees to it. */
+  readonly prompts?: Prompts;
   readonly cognigy: CognigyPort;
   readonly clock: Clock;
   readonly random: Random;
@@ -478,7 +485,8 @@ class Push {
   /** Writes what an earlier settle has left in the lane to its own items; false when that did not succeed. */
   async #archive(): Promise<boolean> {
     try {
-      await this.#deps.store.archive(this.#command.lane);
+      const { lane } = this.#command;
+      await Promise.all([this.#deps.store.archive(lane), queueEvents(this.#deps, lane)]);
       return true;
     } catch (error) {
       this.#command.telemetry.log('warn', 'archiving was put off', {}, error);
@@ -676,6 +684,7 @@ class Push {
     const settling = store.settle(this.#lane, settlement);
     // On the wire together: to be counted takes nobody a round trip of its own (ADR 0015).
     this.#command.telemetry.operationsSettling(settlingOf(attempts, outcomes, this.#command.own?.operationId));
+    if (outcomes.size > 0) this.#prompt();
     let settled = await settling;
     if (settled === 'moved-on') {
       settled = await store.settle(this.#lane, { ...settlement, dueAtMs: nowMs, isOtherwiseIdle: false });
@@ -686,6 +695,15 @@ class Push {
       settled: settled === 'settled',
       ...(this.#context !== undefined && { context: this.#shownContext(this.#context, clock.now()) }),
     };
+  }
+
+  /** Beside the settle: who is prompted looks into the table, and comes again should he be there before it. */
+  #prompt(): void {
+    const { prompts, clock } = this.#deps;
+    if (prompts === undefined) return;
+    const prompt = { kind: 'lane', session: this.#lane.key } as const;
+    const sent = clock.turn().then(() => prompts.send([prompt]));
+    this.#command.telemetry.beside(sent, 'nobody was prompted to tell an outcome');
   }
 
   /** It may have taken a while: what has expired on the way is not told (DESIGN I5). */

@@ -1,15 +1,18 @@
 import { valueHash } from '../context/canonicalJson.ts';
-import type { JsonObject } from '../context/json.ts';
+import { isJsonObject, type JsonObject } from '../context/json.ts';
 import type { SessionId } from '../context/sessionId.ts';
 import type { Variable } from '../context/variables.ts';
 import type { Vault } from '../platform/vault.ts';
+import { bindingBeside } from './binding.ts';
 import { type LaneAnswer, runOperation, type TooLarge } from './lane.ts';
 import { newOperation } from './newOperation.ts';
+import type { Bindings } from './ports/crm.ts';
 import type { Telemetry } from './ports/telemetry.ts';
 import type { LaneDeps } from './push.ts';
 
 export interface WebhookDeps extends LaneDeps {
   readonly vault: Vault;
+  readonly bindings: Bindings;
 }
 
 /** A message on its way to the bot, as the web-messaging endpoint tells it (SPEC 2 "webhook"). */
@@ -70,19 +73,22 @@ export async function receiveWebhook(deps: WebhookDeps, command: WebhookCommand)
   await clock.turn();
   // By its hash: the message may be large.
   const fingerprint = vault.fingerprint(['webhook', valueHash({ ...message })]);
-  return runOperation(deps, {
-    sessionId,
-    deadlineMs,
-    telemetry,
-    permit,
-    operation: newOperation(deps, {
-      kind: 'webhook',
-      client: WEBHOOK_CLIENT,
-      correlationId,
-      fingerprint,
-      idempotencyHash: fingerprint,
-      userId,
-      payload: { kind: 'webhook', variables },
+  const crm = message.custom?.['crm'];
+  return bindingBeside(deps, { sessionId, ...(isJsonObject(crm) && { crm }) }, () =>
+    runOperation(deps, {
+      sessionId,
+      deadlineMs,
+      telemetry,
+      permit,
+      operation: newOperation(deps, {
+        kind: 'webhook',
+        client: WEBHOOK_CLIENT,
+        correlationId,
+        fingerprint,
+        idempotencyHash: fingerprint,
+        userId,
+        payload: { kind: 'webhook', variables },
+      }),
     }),
-  });
+  );
 }

@@ -297,6 +297,7 @@ function auditOf(
     outcome: outcome === undefined ? 'pending' : auditOutcome(outcome),
     changes,
     ...nextStepOf(operation),
+    ...(outcome !== undefined && crmOf(operation)),
     ...(expired.length > 0 && { expired }),
     versionBefore,
     // An injection may have been confirmed before a sync that was committed earlier: the mirror's version never goes back.
@@ -311,6 +312,10 @@ function auditOf(
 function nextStepOf({ payload }: LoadedOperation): { nextStep?: string } {
   const nextStep = payload.kind === 'dialog-state' ? payload.change.transition?.nextStep : undefined;
   return nextStep === undefined ? {} : { nextStep };
+}
+
+function crmOf({ payload }: LoadedOperation): { crm?: JsonObject } {
+  return payload.kind === 'inject' && payload.crm !== undefined ? { crm: payload.crm } : {};
 }
 
 /** Injected variables that had expired before they could be pushed. */

@@ -2,6 +2,7 @@ import type { Coercion } from '../context/coercion.ts';
 import { withoutExpired } from '../context/hiding.ts';
 import { EMPTY_MIRROR, type LoadedMirror } from '../context/mirror.ts';
 import { pointerOf } from '../context/pointer.ts';
+import type { SchemaRules } from '../context/schemaRules.ts';
 import type { SessionId } from '../context/sessionId.ts';
 import {
   type SnapshotFilter,
@@ -15,6 +16,7 @@ import type { Random } from '../platform/random.ts';
 import { currentMirror } from './currentMirror.ts';
 import { unlessErased } from './history.ts';
 import { loaded } from './loaded.ts';
+import { tellablePaths } from './outboundEvents.ts';
 import { applyOperations, type InjectOperation, isInject } from './plan.ts';
 import type { CognigyReads, PermitAnswer, ReadResult, RefusalCode, SnapshotScope } from './ports/cognigy.ts';
 import type { EventPlace, EventQueue, OutboundEvent } from './ports/eventQueue.ts';
@@ -31,6 +33,8 @@ export interface SnapshotDeps {
   readonly stats: SnapshotStatsStore;
   readonly clock: Clock;
   readonly random: Random;
+  /** What of a context is personal. */
+  readonly schema: Pick<SchemaRules, 'ruleOf'>;
   /** Every scope, weakest first. */
   readonly precedence: readonly SnapshotScope[];
 }
@@ -70,8 +74,6 @@ export type SnapshotAnswer =
 const RECENT_AUDIT = 5;
 /** By then a snapshot has been taken, and its event says what it is about. */
 const DUE_AFTER_MS = 30_000;
-/** Of the paths of one event. */
-const PATHS_MAX_BYTES = 200_000;
 /** A function may answer 6 MB; these are UTF-8 bytes of the variables alone. */
 const ANSWER_MAX_BYTES = 5_000_000;
 /** So many characters take no more bytes than an answer can hold, however they are written. */
@@ -402,9 +404,8 @@ class Announcement {
     if (this.#made === undefined) return;
     const { event, place, queued } = this.#made;
     await queued;
-    const paths = tellable(names.map((name) => pointerOf([name])));
-    const pathsOmitted = names.length - paths.length;
-    const data = { ...event.data, paths, ...(pathsOmitted > 0 && { pathsOmitted }) };
+    const paths = names.map((name) => pointerOf([name]));
+    const data = { ...event.data, ...tellablePaths(this.#deps.schema, paths) };
     void this.#orLog(this.#deps.clock.turn().then(() => this.#deps.events.complete({ ...event, data }, place)));
   }
 
@@ -419,16 +420,6 @@ class Announcement {
   #orLog(work: Promise<void>): Promise<void> {
     return orLog(this.#command, 'an event was not queued', work);
   }
-}
-
-/** As many as an item has room for, in any case. */
-function tellable(paths: readonly string[]): readonly string[] {
-  let bytes = 0;
-  const end = paths.findIndex((path) => {
-    bytes += Buffer.byteLength(path, 'utf8') + 3;
-    return bytes > PATHS_MAX_BYTES;
-  });
-  return end < 0 ? paths : paths.slice(0, end);
 }
 
 /** What goes wrong beside the answer does not become the answer. */

@@ -20,17 +20,19 @@ const wholeNumber = (fallback: number, min: number, max: number) => {
   return z._default(number, fallback);
 };
 
-const flag = z.pipe(
+export const flag = z.pipe(
   z._default(z.enum(['true', 'false'], 'must be true or false'), 'false'),
   z.transform((text) => text === 'true'),
 );
 
 const required = z.string('is missing').check(z.minLength(1, 'is missing'));
 
+export const httpUrl = z.pipe(required, z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' }));
+
 const environment = z.object({
   TABLE_NAME: required,
   BRIDGE_SECRET_ID: required,
-  COGNIGY_BASE_URL: z.pipe(required, z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' })),
+  COGNIGY_BASE_URL: httpUrl,
   COGNIGY_DIALECT: z._default(z.enum(['session-api'], 'must be session-api'), 'session-api'),
   ALLOW_INSECURE_UPSTREAM: flag,
   UPSTREAM_RATE_PER_MINUTE: wholeNumber(100, 1, 1_000_000),
@@ -51,6 +53,8 @@ const environment = z.object({
     z.transform((text) => text.split(',').map((scope) => scope.trim())),
   ),
   DUE_SHARDS: wholeNumber(16, 1, 256),
+  NOTIFY_QUEUE_URL: z.optional(httpUrl),
+  AWS_ENDPOINT_URL_SQS: z.optional(httpUrl),
   AWS_REGION: z._default(required, 'eu-central-1'),
   AWS_ACCESS_KEY_ID: required,
   AWS_SECRET_ACCESS_KEY: required,
@@ -86,7 +90,11 @@ export interface Config {
   /** Scopes of variables, weakest first. */
   readonly scopePrecedence: readonly SnapshotScope[];
   readonly dueShards: number;
+  /** Queue of prompts to tell outcomes; where there is none, the schedule alone sees to that. */
+  readonly notifyQueueUrl?: string;
   readonly aws: {
+    /** Where SQS is, if not where the queue's URL says. */
+    readonly sqsEndpoint?: string;
     readonly region: string;
     readonly credentials: {
       readonly accessKeyId: string;
@@ -96,20 +104,41 @@ export interface Config {
   };
 }
 
+/** The variables that are set. */
+export type Settings = Readonly<Record<string, string>>;
+
+/** Settings that only some functions have. */
+export type MoreSettings<More> = (set: Settings) => { readonly problems: readonly string[]; readonly read: () => More };
+
 /**
  * Reads the configuration. The only reader of `process.env`.
  * @throws {ConfigError} naming every variable that is missing or contradicts another.
  */
-export function readConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
+export function readConfig<More extends object = object>(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+  moreSettings?: MoreSettings<More>,
+): Config & More {
   // An empty variable is how a deployment says "not set".
-  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
+  const set = Object.fromEntries(
+    Object.entries(env).flatMap(([name, value]) => (value === undefined || value === '' ? [] : [[name, value]])),
+  );
+  const more = moreSettings?.(set);
   const parsed = environment.safeParse(set);
-  if (!parsed.success) {
-    throw new ConfigError(parsed.error.issues.map(({ path, message }) => `${path.join('.')} ${message}`));
-  }
-  const values = parsed.data;
-  const problems = contradictions(values);
-  if (problems.length > 0) throw new ConfigError(problems);
+  const problems = [
+    ...(parsed.success ? contradictions(parsed.data) : parsed.error.issues.map(toProblem)),
+    ...(more?.problems ?? []),
+  ];
+  // Both may look at the same variable.
+  if (!parsed.success || problems.length > 0) throw new ConfigError([...new Set(problems)]);
+  return { ...configOf(parsed.data), ...(more?.read() as More) };
+}
+
+/** What is wrong with a variable, by its name. */
+export function toProblem({ path, message }: z.core.$ZodIssue): string {
+  return `${path.join('.')} ${message}`;
+}
+
+function configOf(values: z.infer<typeof environment>): Config {
   return {
     tableName: values.TABLE_NAME,
     secretId: values.BRIDGE_SECRET_ID,
@@ -131,7 +160,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     syncDefaultTtlSeconds: values.SYNC_DEFAULT_TTL_SECONDS,
     scopePrecedence: precedenceOf(values.SCOPE_PRECEDENCE),
     dueShards: values.DUE_SHARDS,
+    ...(values.NOTIFY_QUEUE_URL !== undefined && { notifyQueueUrl: values.NOTIFY_QUEUE_URL }),
     aws: {
+      ...(values.AWS_ENDPOINT_URL_SQS !== undefined && { sqsEndpoint: values.AWS_ENDPOINT_URL_SQS }),
       region: values.AWS_REGION,
       credentials: {
         accessKeyId: values.AWS_ACCESS_KEY_ID,

@@ -1,15 +1,33 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import type { CrmSource } from '../context/crmSource.ts';
+import { verifyCrmSignature } from '../events/crmSignatures.ts';
+import { EventBridgeBus } from '../events/eventBridgeBus.ts';
+import { SqsDeadLetters } from '../events/sqsDeadLetters.ts';
+import { SqsPrompts } from '../events/sqsPrompts.ts';
+import { SqsQueue } from '../events/sqsQueue.ts';
 import { verifyStandardWebhook } from '../events/standardWebhooks.ts';
+import { StandardWebhookSender } from '../events/webhookSender.ts';
 import type { HttpHandlerOptions } from '../http/handler.ts';
+import { handOver } from '../operations/handOver.ts';
+import type { InjectDeps } from '../operations/inject.ts';
+import type { CrmRecords } from '../operations/ports/crm.ts';
+import type { DeliveryQueue } from '../operations/ports/deliveryQueue.ts';
 import type { RollupReader } from '../operations/ports/rollups.ts';
 import type { SessionStore } from '../operations/ports/sessionStore.ts';
-import type { SignatureVerifier } from '../operations/ports/signatures.ts';
+import type { SignatureVerdict, SignatureVerifier, SignedCall } from '../operations/ports/signatures.ts';
 import type { LaneDeps } from '../operations/push.ts';
 import type { SnapshotDeps } from '../operations/takeSnapshot.ts';
+import type { NotifyDeps } from '../operations/workOffPrompt.ts';
+import { DynamoBindings } from '../store/bindings.ts';
+import { DynamoCrmRecords } from '../store/crmRecords.ts';
+import { DynamoDeliveryQueue } from '../store/deliveryQueue.ts';
+import { DynamoDestinationStates } from '../store/destinationStates.ts';
 import { DynamoLaneStore } from '../store/dynamoLaneStore.ts';
 import { DynamoSessionStore } from '../store/dynamoSessionStore.ts';
 import { DynamoEventQueue } from '../store/eventQueue.ts';
+import { DynamoEventWriter } from '../store/eventWriter.ts';
 import { DynamoRateStore } from '../store/rateStore.ts';
 import { DynamoRollupReader } from '../store/rollupReader.ts';
 import { DynamoRollupWriter } from '../store/rollupWriter.ts';
@@ -20,9 +38,11 @@ import { Governor } from '../upstream/governor.ts';
 import type { SessionApiOptions } from '../upstream/session-api/connection.ts';
 import { createSessionApi, createSessionReads } from '../upstream/session-api/index.ts';
 import { type Clock, systemClock } from './clock.ts';
-import { type Config, readConfig } from './config.ts';
+import { type Config, type MoreSettings, readConfig } from './config.ts';
+import { crmSources } from './crmSources.ts';
+import type { DeliveryConfig } from './deliveryConfig.ts';
 import { createRandom, type Random } from './random.ts';
-import { type BridgeSecrets, incomplete, SecretSource } from './secrets.ts';
+import { type BridgeSecrets, incomplete, SecretSource, webhookSecretProblem } from './secrets.ts';
 import { TelemetryFactory } from './telemetry.ts';
 import { tenantSchema } from './tenantSchema.ts';
 import { Vault } from './vault.ts';
@@ -30,6 +50,7 @@ import { Vault } from './vault.ts';
 /** Answers quickly or fails quickly: a client waits behind every request to the table (SCENARIOS 45). */
 export const STORE_CLIENT = {
   maxAttempts: 3,
+  retryMode: 'standard',
   requestHandler: { connectionTimeout: 1_000, requestTimeout: 1_200, throwOnRequestTimeout: true },
 } as const;
 
@@ -48,8 +69,8 @@ export interface Bridge<Services> {
 }
 
 /** What a {@link Wire} can build on. */
-export interface Parts {
-  readonly config: Config;
+export interface Parts<Settings extends Config = Config> {
+  readonly config: Settings;
   readonly clock: Clock;
   readonly random: Random;
   readonly table: Table;
@@ -58,7 +79,9 @@ export interface Parts {
 }
 
 /** Builds a function's services; called once for each version of the secret. A function bundles only what its wire names. */
-export type Wire<Services> = (parts: Parts) => Services;
+export type Wire<Services, Settings extends Config = Config> = (parts: Parts<Settings>) => Services;
+
+type NotifyConfig = Config & { readonly delivery: DeliveryConfig };
 
 /** What the stores of sessions are told. */
 const storeOptions = ({ config: { dueShards, auditRetentionMs } }: Parts) => ({ dueShards, auditRetentionMs });
@@ -101,18 +124,34 @@ export const wireSnapshots = (parts: Parts): SnapshotDeps & { readonly rollups: 
     events: new DynamoEventQueue(table, vault, { dueShards: config.dueShards }),
     stats: new DynamoSnapshotStats(table, vault),
     rollups: new DynamoRollupReader(table),
+    schema: tenantSchema,
     precedence: config.scopePrecedence,
   };
 };
 
+/** The way to whoever tells outcomes, where there is one. */
+const wirePrompts = (parts: Parts): Pick<LaneDeps, 'prompts'> => {
+  const { notifyQueueUrl } = parts.config;
+  return notifyQueueUrl === undefined ? {} : { prompts: new SqsPrompts(wireQueue(parts, notifyQueueUrl)) };
+};
+
+const wireQueue = ({ config, clock }: Parts, queueUrl: string): SqsQueue => {
+  const { sqsEndpoint: endpoint, ...credentials } = config.aws;
+  const place = { queueUrl, ...(endpoint !== undefined && { endpoint }) };
+  return new SqsQueue({ ...place, ...credentials, fetch: globalThis.fetch, clock });
+};
+
 /** Services of functions that change sessions. */
-export const wireLane = (parts: Parts): LaneDeps & { readonly vault: Vault } => {
+export const wireLane = (parts: Parts): InjectDeps => {
   const { config, clock, random, table, vault } = parts;
   return {
     clock,
     random,
     vault,
     store: new DynamoLaneStore(table, vault, storeOptions(parts)),
+    events: new DynamoEventWriter(table, vault, { dueShards: config.dueShards }),
+    ...wirePrompts(parts),
+    bindings: new DynamoBindings(table, vault),
     context: { schema: tenantSchema, maxBytes: config.contextMaxBytes },
     sessionTtlMs: config.sessionTtlMs,
     auditValues: config.auditValues,
@@ -120,11 +159,17 @@ export const wireLane = (parts: Parts): LaneDeps & { readonly vault: Vault } => 
   };
 };
 
-/** Services of the function that also erases sessions. */
-export const wireSync = (parts: Parts): ReturnType<typeof wireLane> & { readonly store: SessionStore } => ({
-  ...wireLane(parts),
-  store: new DynamoSessionStore(parts.table, parts.vault, storeOptions(parts)),
-});
+/** Services of the function that also erases sessions, and sees to what is due. */
+export const wireSync = (
+  parts: Parts,
+): ReturnType<typeof wireLane> & { readonly store: SessionStore; readonly queue: DeliveryQueue } => {
+  const { table, vault, config } = parts;
+  return {
+    ...wireLane(parts),
+    store: new DynamoSessionStore(table, vault, storeOptions(parts)),
+    queue: new DynamoDeliveryQueue(table, vault, { dueShards: config.dueShards }),
+  };
+};
 
 /**
  * Services of the function that takes messages on their way to the bot.
@@ -142,11 +187,84 @@ export const wireWebhook = (parts: Parts): ReturnType<typeof wireLane> & { reado
 };
 
 /**
+ * Services of the function that tells outcomes.
+ * @throws {SecretError} where there is a destination, but no secret to sign with.
+ */
+export const wireNotify: Wire<NotifyDeps, NotifyConfig> = (parts) => {
+  const { config, clock, random, table, vault } = parts;
+  const { delivery, dueShards, aws } = config;
+  const { notifyQueueUrl, deadLetterQueueUrl, eventBusName } = delivery;
+  const queue = new DynamoDeliveryQueue(table, vault, { dueShards });
+  const store = new DynamoLaneStore(table, vault, storeOptions(parts));
+  const lanes = { store, events: queue, context: { schema: tenantSchema } };
+  const { region, credentials } = aws;
+  return {
+    clock,
+    random,
+    queue,
+    handOver: (session) => handOver(lanes, session),
+    states: new DynamoDestinationStates(table),
+    bus: new EventBridgeBus(new EventBridgeClient({ region, credentials, ...STORE_CLIENT }), eventBusName),
+    prompts: new SqsPrompts(wireQueue(parts, notifyQueueUrl)),
+    deadLetters: new SqsDeadLetters(wireQueue(parts, deadLetterQueueUrl)),
+    destination: destinationOf(parts, delivery),
+  };
+};
+
+function destinationOf(
+  { clock, secrets, vault }: Parts,
+  { destination, allowPrivate }: DeliveryConfig,
+): NotifyDeps['destination'] {
+  if (destination === undefined) return undefined;
+  const { crmWebhookSecrets } = secrets;
+  if (crmWebhookSecrets === undefined) throw incomplete(['crmWebhookSecrets: is missing, and CRM_WEBHOOK_URL is set']);
+  const { url, ...filter } = destination;
+  const sender = new StandardWebhookSender({ url, secrets: crmWebhookSecrets, allowPrivate, clock });
+  return { ...filter, id: vault.fingerprint(url), sender };
+}
+
+/**
+ * Services of the function that takes what CRMs tell. A source without a secret is there, and can prove nothing: whatever comes in
+ * its name is refused.
+ */
+export const wireCrm = (
+  parts: Parts,
+): ReturnType<typeof wireLane> & {
+  readonly records: CrmRecords;
+  readonly sources: ReadonlyMap<string, CrmSource>;
+  readonly verify: (source: string, call: SignedCall) => SignatureVerdict;
+} => {
+  const { clock, secrets, table, vault } = parts;
+  const problems = [...crmSources.values()].flatMap(({ name, scheme }) => {
+    const live = secrets.crm?.[name];
+    const problem = scheme === 'standard-webhooks' && live !== undefined ? webhookSecretProblem(live) : undefined;
+    return problem === undefined ? [] : [`crm.${name}: ${problem}`];
+  });
+  if (problems.length > 0) throw incomplete(problems);
+  return {
+    ...wireLane(parts),
+    records: new DynamoCrmRecords(table, vault),
+    sources: crmSources,
+    verify: (name, call) => {
+      const source = crmSources.get(name);
+      const live = secrets.crm !== undefined && Object.hasOwn(secrets.crm, name) ? secrets.crm[name] : undefined;
+      // Who nobody knows cannot prove who he is either.
+      if (source === undefined || live === undefined) return { ok: false, reason: 'unconfigured' };
+      return verifyCrmSignature(source, call, live, clock.now());
+    },
+  };
+};
+
+/**
  * The composition root: the real clock, randomness, network, table and secrets.
  * @throws {ConfigError} when the environment is incomplete.
  */
-export function createBridge<Services>(functionName: string, wire: Wire<Services>): Bridge<Services> {
-  const config = readConfig();
+export function createBridge<Services, More extends object = object>(
+  functionName: string,
+  wire: Wire<Services, Config & More>,
+  moreSettings?: MoreSettings<More>,
+): Bridge<Services> {
+  const config = readConfig<More>(undefined, moreSettings);
   const clock = systemClock;
   const random = createRandom();
   const { region, credentials } = config.aws;

@@ -1,10 +1,8 @@
 import { bucketOf } from '../context/latencyHistogram.ts';
 import type { MeasuredFunction, RollupWriter, Tally } from '../operations/ports/rollups.ts';
 import type { OperationEnd, Settling } from '../operations/ports/telemetry.ts';
+import { waitAMoment } from './aMoment.ts';
 import type { Clock } from './clock.ts';
-
-/** An answer is not kept back longer than this by its own count. */
-const PATIENCE_MS = 200;
 
 /** Where operations are counted, and by which clock. */
 export interface MeterOptions {
@@ -48,14 +46,11 @@ export class OperationMeter {
    * request counts as timed out when the process goes on, and is sent, and counted, again.
    */
   async end(): Promise<void> {
-    if (this.#writes.length === 0) return;
-    const over = new AbortController();
-    await Promise.race([Promise.all(this.#writes), this.#clock.sleep(PATIENCE_MS, over.signal)]);
-    over.abort('counted');
+    await waitAMoment(this.#clock, this.#writes);
   }
 
-  #countOwn({ name, isSuccess }: OperationEnd, confirmed: number): void {
-    if (this.#hasCountedOwn) {
+  #countOwn({ name, isSuccess, isOneOfMany = false }: OperationEnd, confirmed: number): void {
+    if (this.#hasCountedOwn && !isOneOfMany) {
       this.#add(name, confirmation(confirmed));
       return;
     }

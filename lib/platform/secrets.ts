@@ -52,6 +52,21 @@ export function webhookSecretProblem(secrets: readonly string[]): string | undef
   return webhookSecrets.safeParse(secrets).error?.issues[0]?.message;
 }
 
+/** Not zod's records: they would cost every bundle 3 KiB, and overlook `__proto__`. */
+const secretsByName = z
+  .custom<Readonly<Record<string, readonly string[]>>>(
+    (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+    'must be an object',
+  )
+  .check(
+    z.superRefine((byName, { addIssue }) => {
+      for (const [name, secrets] of Object.entries(byName)) {
+        const isFine = nonEmptyList.check(z.maxLength(2)).safeParse(secrets).success;
+        if (!isFine) addIssue({ code: 'custom', path: [name], message: 'must be a list of one or two secrets' });
+      }
+    }),
+  );
+
 const bridgeSecrets = z.object(
   {
     clientId: nonEmpty,
@@ -62,6 +77,10 @@ const bridgeSecrets = z.object(
     masterKey: base64Key,
     /** Live secrets of the `webhook` route's signatures; two while they are rotated. */
     webhookSecrets: z.exactOptional(webhookSecrets),
+    /** Live secrets of the signatures of outbound events; two while they are rotated. */
+    crmWebhookSecrets: z.exactOptional(webhookSecrets),
+    /** Live secrets of the sources of CRM events, by their names; two while they are rotated. */
+    crm: z.exactOptional(secretsByName),
     clients: z.array(clientGrant, 'is missing or not a list').check(z.minLength(1, 'is empty')),
   },
   'must be an object',

@@ -63,7 +63,7 @@ export class Vault {
   }
 
   /** Keyed hash of an id, the only form in which ids are stored (SPEC 8). Base64url, 43 characters. */
-  hashId(kind: 'session' | 'user' | 'tenant' | 'token', id: string): string {
+  hashId(kind: 'session' | 'user' | 'tenant' | 'token' | 'record' | 'event', id: string): string {
     return createHmac('sha256', this.#idKey).update(`${kind}:${id}`, 'utf8').digest('base64url');
   }
 

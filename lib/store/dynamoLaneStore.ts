@@ -1,5 +1,6 @@
 import type { Mirror } from '../context/mirror.ts';
 import type { SessionId } from '../context/sessionId.ts';
+import type { Occurrence } from '../operations/ports/crm.ts';
 import type {
   Lane,
   LaneStore,
@@ -58,6 +59,14 @@ export class DynamoLaneStore implements LaneStore {
 
   archive(lane: Lane) {
     return this.lanes.archive(lane);
+  }
+
+  readOutbox(lane: Lane) {
+    return this.lanes.readOutbox(lane);
+  }
+
+  noteOccurrence(lane: Lane, occurrence: Occurrence) {
+    return this.lanes.noteOccurrence(lane, occurrence);
   }
 
   noteRefusal(sessionId: SessionId, refusal: NewAuditEntry, dueAtMs: number) {

@@ -1,5 +1,13 @@
 import type { Erasure, Lane } from '../operations/ports/sessionStore.ts';
-import { BLOB_PREFIX, EVENT_PREFIX, OUTCOME_PREFIX, SNAPSHOTS_SK, STATE_PREFIX } from './keys.ts';
+import {
+  BLOB_PREFIX,
+  BOUND_RECORD_PREFIX,
+  EVENT_PREFIX,
+  mirroredBinding,
+  OUTCOME_PREFIX,
+  SNAPSHOTS_SK,
+  STATE_PREFIX,
+} from './keys.ts';
 import type { LaneReader } from './laneReader.ts';
 import type { Lanes } from './lanes.ts';
 import { collect, type Key, type Table } from './table.ts';
@@ -40,6 +48,7 @@ export class Eraser {
 
   async #contentKeys(pk: string): Promise<Key[]> {
     const found = await Promise.all(CONTENT_PREFIXES.map((prefix) => collect(this.#table.queryKeys({ pk, prefix }))));
-    return found.flat();
+    const bindings = await collect(this.#table.queryKeys({ pk, prefix: BOUND_RECORD_PREFIX }));
+    return [...found.flat(), ...bindings, ...bindings.map(mirroredBinding)];
   }
 }

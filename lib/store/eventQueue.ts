@@ -1,13 +1,8 @@
 import type { EventPlace, EventQueue, OutboundEvent, QueuedEvent } from '../operations/ports/eventQueue.ts';
 import type { Vault } from '../platform/vault.ts';
-import { eventIdOf, eventKey, laneKey, outShardName, outShardOf, sessionPk } from './keys.ts';
-import { asStored } from './laneReader.ts';
-import { isUnreadable } from './payloads.ts';
-import { type Item, type Key, type Table, ttlSeconds } from './table.ts';
-
-const EVENT_FORMAT = 1;
-/** An event that nobody could be told in this time is dropped. */
-const KEPT_MS = 7 * 24 * 3_600_000;
+import { eventIdOf, eventKey, outShardName, outShardOf, sessionPk } from './keys.ts';
+import { EVENT_FORMAT, EVENT_KEPT_MS, SealedEvents } from './sealedEvents.ts';
+import { type Table, ttlSeconds } from './table.ts';
 
 /**
  * {@link EventQueue} in the table: one sealed item for each event, under its session and with its salt, so that it goes with it.
@@ -16,46 +11,38 @@ const KEPT_MS = 7 * 24 * 3_600_000;
 export class DynamoEventQueue implements EventQueue {
   readonly #table: Table;
   readonly #vault: Vault;
+  readonly #sealed: SealedEvents;
   readonly #shards: number;
 
   constructor(table: Table, vault: Vault, { dueShards }: { readonly dueShards: number }) {
     this.#table = table;
     this.#vault = vault;
+    this.#sealed = new SealedEvents(table, vault);
     this.#shards = dueShards;
   }
 
-  async enqueue(event: OutboundEvent, place: EventPlace): Promise<void> {
-    const { eventId, dueAtMs } = place;
+  async enqueue(event: OutboundEvent, { eventId, dueAtMs, lane }: EventPlace): Promise<void> {
     const pk = this.#pkOf(event);
     await this.#table.put({
       ...eventKey(pk, eventId),
       format: EVENT_FORMAT,
-      body: this.#seal(pk, event, place),
-      isSalted: place.lane !== undefined,
+      ...this.#sealed.seal(pk, event, lane),
       dueShard: outShardOf(pk, this.#shards),
       dueAt: dueAtMs,
-      ttl: ttlSeconds(dueAtMs + KEPT_MS),
+      ttl: ttlSeconds(dueAtMs + EVENT_KEPT_MS),
     });
   }
 
-  async complete(event: OutboundEvent, place: EventPlace): Promise<void> {
+  async complete(event: OutboundEvent, { eventId, lane }: EventPlace): Promise<void> {
     const pk = this.#pkOf(event);
+    const { body, isSalted } = this.#sealed.seal(pk, event, lane);
     await this.#table.update({
-      key: eventKey(pk, place.eventId),
+      key: eventKey(pk, eventId),
       expression: 'SET body = :body',
       condition: 'attribute_exists(body) AND isSalted = :isSalted',
-      values: { ':body': this.#seal(pk, event, place), ':isSalted': place.lane !== undefined },
+      values: { ':body': body, ':isSalted': isSalted },
       answer: 'nothing',
     });
-  }
-
-  #pkOf({ data }: OutboundEvent): string {
-    return sessionPk(this.#vault, { sessionId: data.sessionId });
-  }
-
-  #seal(pk: string, event: OutboundEvent, { lane }: EventPlace): Uint8Array {
-    const plain = Buffer.from(JSON.stringify(event), 'utf8');
-    return this.#vault.seal(pk, plain, lane && this.#vault.contentKey(asStored(lane).item.salt));
   }
 
   /** Out of the due index and without a word; its TTL takes the rest. Whoever may only put can do this. */
@@ -68,26 +55,12 @@ export class DynamoEventQueue implements EventQueue {
       const key = { pk: String(pk), sk: String(sk) };
       // The index is a moment behind, and says nothing but the key.
       const item = await this.#table.get(key);
-      const event = item && (await this.#open(key, item));
+      const event = item && (await this.#sealed.open(key.pk, item));
       if (event !== undefined) yield { eventId: eventIdOf(key), event };
     }
   }
 
-  /** Undefined for what opens no more, and for what a newer bridge has written, which is its to deliver. */
-  async #open({ pk }: Key, { format, body, isSalted }: Item): Promise<OutboundEvent | undefined> {
-    if (typeof format !== 'number' || format > EVENT_FORMAT || !(body instanceof Uint8Array)) return undefined;
-    try {
-      const key = isSalted === true ? await this.#keyOf(pk) : undefined;
-      // What the bridge sealed itself needs no second check of its shape: AES-GCM vouches for every byte.
-      return JSON.parse(Buffer.from(this.#vault.open(pk, body, key)).toString('utf8'));
-    } catch (error) {
-      if (isUnreadable(error)) return undefined;
-      throw error;
-    }
-  }
-
-  async #keyOf(pk: string): Promise<Uint8Array | undefined> {
-    const salt = (await this.#table.glance(laneKey(pk), ['salt']))?.['salt'];
-    return salt instanceof Uint8Array ? this.#vault.contentKey(salt) : undefined;
+  #pkOf({ data }: OutboundEvent): string {
+    return sessionPk(this.#vault, { sessionId: data.sessionId });
   }
 }

@@ -1,3 +1,4 @@
+import type { RecordRef } from '../operations/ports/crm.ts';
 import type { SessionKey } from '../operations/ports/sessionStore.ts';
 import type { Vault } from '../platform/vault.ts';
 import type { Key } from './table.ts';
@@ -6,7 +7,12 @@ import type { Key } from './table.ts';
 const SESSION = 'SESSION#';
 
 export function sessionPk(vault: Vault, session: SessionKey): string {
-  return SESSION + ('key' in session ? session.key : vault.hashId('session', session.sessionId));
+  return storedPk({ key: 'key' in session ? session.key : vault.hashId('session', session.sessionId) });
+}
+
+/** {@link sessionPk} where only the stored key is known. */
+export function storedPk({ key }: { readonly key: string }): string {
+  return SESSION + key;
 }
 
 export function laneKey(pk: string): Key {
@@ -14,7 +20,7 @@ export function laneKey(pk: string): Key {
 }
 
 /** Inverse of {@link sessionPk} for keys that come out of the due index. */
-export function sessionKeyOf(pk: string): SessionKey {
+export function sessionKeyOf(pk: string): { readonly key: string } {
   return { key: pk.slice(SESSION.length) };
 }
 
@@ -67,6 +73,41 @@ export function eventIdOf({ sk }: Key): string {
 /** What is remembered of a session's live reads. */
 export function snapshotsKey(pk: string): Key {
   return { pk, sk: SNAPSHOTS_SK };
+}
+
+const BINDING = 'BINDING#';
+
+/** The partition of a record in a CRM: what is known of it, and the sessions that are bound to it. */
+export function recordPk(vault: Vault, { source, recordId }: RecordRef): string {
+  return BINDING + vault.hashId('record', `${source}:${recordId}`);
+}
+
+/** What is known of a record itself. */
+export function recordKey(pk: string): Key {
+  return { pk, sk: 'RECORD' };
+}
+
+/** Sessions under their record, and the other way round: so that a session knows what it is bound to when it goes. */
+export const BOUND_SESSION_PREFIX = SESSION;
+export const BOUND_RECORD_PREFIX = BINDING;
+
+export function boundSessionKey(record: string, session: string): Key {
+  return { pk: record, sk: session };
+}
+
+/** The other of the two keys of a binding. */
+export function mirroredBinding({ pk, sk }: Key): Key {
+  return { pk: sk, sk: pk };
+}
+
+/** An event of a CRM that has been seen. */
+export function seenKey(vault: Vault, source: string, eventId: string): Key {
+  return { pk: `SEEN#${vault.hashId('event', `${source}:${eventId}`)}`, sk: 'SEEN' };
+}
+
+/** What is known of a destination of outbound events. */
+export function destinationKey(destination: string): Key {
+  return { pk: `DEST#${destination}`, sk: 'DEST' };
 }
 
 export function tokenKeyOf(tokenKey: string): Key {

@@ -74,6 +74,7 @@ export class LaneReader {
     );
     return {
       item,
+      key: sessionKeyOf(item.pk).key,
       sessionId,
       journal,
       version: item.version,

@@ -1,4 +1,5 @@
 import { linkEntries } from '../context/auditChain.ts';
+import type { Occurrence } from '../operations/ports/crm.ts';
 import {
   type AuditPayload,
   type CommitResult,
@@ -21,9 +22,10 @@ import {
   idempotencyElement,
   staleGenerations,
 } from './idempotency.ts';
-import { auditKey, dueShardOf, laneKey, outcomeKey, sessionPk } from './keys.ts';
+import { auditKey, dueShardOf, laneKey, outcomeKey, recordPk, sessionPk } from './keys.ts';
 import { decodeLane, type JournalItem, LANE_FORMAT, type LaneItem, type LinkedItem } from './laneItem.ts';
 import { asStored, type LaneReader, type StoredLane } from './laneReader.ts';
+import { occurrenceClauses, occurrenceOf } from './occurrences.ts';
 import { digestOf, isUnreadable, type Payloads } from './payloads.ts';
 import { type Table, ttlSeconds } from './table.ts';
 
@@ -100,7 +102,7 @@ export class Lanes {
     readonly lease: Lease;
     readonly dueAtMs: number;
   }): Promise<CommitResult> {
-    const { userId, ...operation } = command.operation;
+    const { userId, occurrence, ...operation } = command.operation;
     const pk = sessionPk(this.#vault, command.session);
     const nowMs = operation.acceptedAtMs;
     const payload = await this.#payloads.store(pk, encode(operation.payload), {
@@ -109,6 +111,7 @@ export class Lanes {
     });
     const key = operation.idempotencyHash;
     const generation = generationOf(nowMs);
+    const occurred = occurrence && this.#occurrenceClauses(occurrence);
     const result = await this.#table.update({
       key: laneKey(pk),
       expression: [
@@ -117,6 +120,7 @@ export class Lanes {
         'journal = list_append(if_not_exists(journal, :none), :entries), lease = if_not_exists(lease, :lease),',
         'dueShard = :dueShard, dueAt = :dueAt, #ttl = :ttl',
         userId === undefined ? '' : ', userKey = :userKey, sealedUserId = :sealedUserId',
+        ...(occurred?.set ?? []).map((each) => `, ${each}`),
         'ADD openIds :openIds',
         key === undefined ? '' : `, ${idempotencyAttribute(generation)} :keys`,
       ].join(' '),
@@ -125,9 +129,11 @@ export class Lanes {
         JOURNAL_HAS_ROOM,
         NOT_COMMITTED_YET,
         ...(key === undefined ? [] : keyIsNew(generation)),
+        ...(occurred?.condition ?? []),
       ].join(' AND '),
-      names: { '#format': 'format', '#ttl': 'ttl' },
+      names: { '#format': 'format', '#ttl': 'ttl', ...occurred?.names },
       values: {
+        ...occurred?.values,
         ':format': LANE_FORMAT,
         ':sealedId': this.#vault.seal(pk, Buffer.from(command.session.sessionId, 'utf8')),
         ':salt': this.#vault.newSalt(),
@@ -184,8 +190,37 @@ export class Lanes {
       const used = lane.generations.some((generation) => holds(item[idempotencyAttribute(generation)], element));
       if (used) return { kind: 'repeated' };
     }
+    const { occurrence } = operation;
+    if (occurrence !== undefined) {
+      const prefix = this.#occurrencePrefix(occurrence);
+      const paths = occurrence.paths.filter((path) => occurrenceOf(item, path, prefix) > occurrence.stamp);
+      if (paths.length > 0) return { kind: 'superseded', paths };
+    }
     if (key === undefined || lane.journal.length >= JOURNAL_MAX) return { kind: 'busy' };
     return { kind: 'busy', untilMs: generationEndMs(operation.acceptedAtMs) };
+  }
+
+  /** Several records may be known to one session, and say something of the same path. */
+  #occurrencePrefix({ record }: Occurrence): string {
+    return `${recordPk(this.#vault, record)}:`;
+  }
+
+  #occurrenceClauses(occurrence: Occurrence) {
+    return occurrenceClauses(occurrence, this.#occurrencePrefix(occurrence));
+  }
+
+  async noteOccurrence(lane: Lane, occurrence: Occurrence): Promise<boolean> {
+    const { item } = asStored(lane);
+    const { set, condition, names, values } = this.#occurrenceClauses(occurrence);
+    const result = await this.#table.update({
+      answer: 'nothing',
+      key: laneKey(item.pk),
+      expression: `SET ${set.join(', ')}`,
+      condition: [FORMAT_IS_KNOWN, 'version = :seenVersion', ...condition].join(' AND '),
+      names: { '#format': 'format', ...names },
+      values: { ...values, ':format': LANE_FORMAT, ':seenVersion': item.version },
+    });
+    return result.kind === 'updated';
   }
 
   async takeLease(session: SessionKey, lease: Lease, nowMs: number): Promise<Lane | undefined> {
@@ -359,6 +394,19 @@ export class Lanes {
       })),
     ];
     if (items.length > 0) await this.#table.putMany(items);
+  }
+
+  async readOutbox(lane: Lane): Promise<NewAuditEntry[]> {
+    const { pk, outbox, salt, erasedSeq } = asStored(lane).item;
+    const key = this.#vault.contentKey(salt);
+    const live = outbox.audit.filter(({ seq }) => seq > erasedSeq);
+    return Promise.all(
+      live.map(async ({ operationId, atMs, payload }) => ({
+        operationId,
+        atMs,
+        payload: JSON.parse(Buffer.from(await this.#payloads.open(pk, payload, key)).toString('utf8')),
+      })),
+    );
   }
 
   /**

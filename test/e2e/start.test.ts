@@ -3,6 +3,8 @@ import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { LOCAL_CRM_WEBHOOK_SECRET } from '../../infra/local/crmSecrets.ts';
+import { startReceiver } from '../../infra/local/receiver.ts';
 import { startTenantServer, type TenantServer } from '../../infra/local/tenant/server.ts';
 import { one } from '../fixtures/stack/bridge.ts';
 import type { Json } from '../fixtures/stack/http.ts';
@@ -89,8 +91,9 @@ describe('npm start', () => {
     // The first one has not noticed.
     expect((await inject(started, 'sess_1', one('a', 1))).status).toBe(200);
 
-    const urls = started.banner.match(/http:\/\/[\w.[\]:]+:\d+/g) ?? [];
-    expect(new Set(urls).size).toBe(4);
+    // Behind `=` is what could be, not what is.
+    const urls = started.banner.match(/(?<!=)http:\/\/[\w.[\]:]+:\d+/g) ?? [];
+    expect(new Set(urls).size).toBe(5);
     for (const url of urls) expect(await isOpen(url)).toBe(true);
     expect(await started.end('SIGINT')).toEqual({ code: 0, signal: null });
     for (const url of urls) expect(await isOpen(url)).toBe(false);
@@ -106,6 +109,15 @@ describe('npm start', () => {
     [{ SWEEP_SECONDS: '0' }, /^SWEEP_SECONDS /],
     [{ COGNIGY_BASE_URL: 'https://hunter2:hunter2@example.org' }, /COGNIGY_BASE_URL/],
     [{ AUDIT_VALUES: 'hunter2' }, /AUDIT_VALUES/],
+    [{ CRM_WEBHOOK_SECRET: 'whsec_hunter2' }, /^CRM_WEBHOOK_SECRET .*\.$/],
+    [{ CRM_WEBHOOK_URL: 'hunter2' }, /^CRM_WEBHOOK_URL .*\.$/],
+    [{ CRM_WEBHOOK_URL: 'file:///hunter2' }, /^CRM_WEBHOOK_URL .*\.$/],
+    [{ CRM_SECRETS: 'hunter2' }, /^CRM_SECRETS .*\.$/],
+    [{ CRM_SECRETS: '{"generic":"hunter2"}' }, /^CRM_SECRETS .*\.$/],
+    [{ CRM_SECRETS: '{"generic":["hunter2"]}' }, /^CRM_SECRETS.* generic.*\.$/],
+    [{ CRM_SOURCES_FILE: 'nowhere.json' }, /^CRM_SOURCES_FILE.*\.$/],
+    [{ CRM_SECRETS: '{"generic":["hunter2",""]}' }, /^CRM_SECRETS .*\.$/],
+    [{ CRM_SECRETS: '{"generic":["hunter2","hunter2","hunter2"]}' }, /^CRM_SECRETS .*\.$/],
     [{ COGNIGY_WEBHOOK_SECRET: 'whsec_hunter2' }, /^COGNIGY_WEBHOOK_SECRET .*\.$/],
     [{ COGNIGY_WEBHOOK_SECRET: `${WEBHOOK_SECRETS},${WEBHOOK_SECRETS}` }, /^COGNIGY_WEBHOOK_SECRET .*\.$/],
   ])('SCENARIO 46: %j ends at once with one line', async (env, line) => {
@@ -122,6 +134,43 @@ describe('npm start', () => {
     expect(started.banner).not.toContain('whsec_');
     const { status, body } = await started.send('/v1/webhooks/cognigy', { method: 'POST', body: '{}' });
     expect([status, body.code]).toEqual([401, 'unauthenticated']);
+  });
+});
+
+describe('npm start and npm run receiver', () => {
+  it('say how to use the one with the other', async () => {
+    const { banner } = await start();
+    expect(banner).toMatch(
+      /npm run receiver in a second terminal, and CRM_WEBHOOK_URL=http:\/\/127\.0\.0\.1:4020 npm start/,
+    );
+  });
+
+  it('an outcome is told to the receiver, verified, and to whoever reads the terminal', async () => {
+    const lines: string[] = [];
+    const receiver = await startReceiver({
+      port: 0,
+      secrets: [LOCAL_CRM_WEBHOOK_SECRET],
+      status: 204,
+      print: (line) => lines.push(line),
+    });
+    try {
+      const started = await start({ CRM_WEBHOOK_URL: `${receiver.url}/token-in-the-path` });
+      expect(started.banner).toContain(`are told to localhost:${receiver.port} (CRM_WEBHOOK_URL)`);
+      expect(started.banner).not.toContain('token-in-the-path');
+      expect((await inject(started, 'sess_1', one('crm_tier', 'PRIVATE'))).status).toBe(200);
+      await eventually(() => lines.length > 0, { what: 'the delivery' });
+      expect(lines).toEqual([
+        expect.stringMatching(/ {2}verified {2}\S+ {2}context\.injected {2}sess_1 {2}\/\S*crm_tier/),
+      ]);
+      await eventually(() => /on the bus: context\.injected {2}sess_1 {2}/.test(started.banner), {
+        what: 'the event on the bus',
+      });
+      expect(started.banner + started.errors + lines.join()).not.toContain('PRIVATE');
+      expect(started.errors).toBe('');
+      expect(await started.end('SIGINT')).toEqual({ code: 0, signal: null });
+    } finally {
+      await receiver.close();
+    }
   });
 });
 

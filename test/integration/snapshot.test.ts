@@ -77,6 +77,7 @@ async function prepare({ store, stats, events }: Trouble = {}) {
     cognigy,
     clock,
     random,
+    schema: instance.deps.context.schema,
     precedence: ['global', 'bot', 'session', 'user'],
     stats: {
       read: async () => seen.kept,

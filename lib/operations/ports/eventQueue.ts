@@ -2,15 +2,27 @@ import type { JsonObject } from '../../context/json.ts';
 import type { SessionId } from '../../context/sessionId.ts';
 import type { Lane } from './sessionStore.ts';
 
+/** Types of events (SPEC 7 "Out"). */
+export const EVENT_TYPES = [
+  'context.injected',
+  'context.synced',
+  'context.failed',
+  'context.expired',
+  'dialog.updated',
+  'variable_snapshot',
+] as const;
+
+export type EventType = (typeof EVENT_TYPES)[number];
+
 /** What somebody outside is to be told. */
 export interface OutboundEvent {
-  readonly type: 'variable_snapshot';
+  readonly type: EventType;
   /** RFC 3339, UTC. */
   readonly timestamp: string;
   readonly data: {
     /** The upstream's id. */
     readonly sessionId: SessionId;
-    readonly event: OutboundEvent['type'];
+    readonly event: EventType;
     readonly operationId: string;
     /** The session's version, 0 where the bridge has never written to it. */
     readonly version: number;
@@ -18,6 +30,9 @@ export interface OutboundEvent {
     readonly paths: readonly string[];
     /** How many there are beside these, where they are very many. */
     readonly pathsOmitted?: number;
+    /** Why the operation failed, where it did. */
+    readonly code?: string;
+    /** What the operation's client has said about it. */
     readonly crm?: JsonObject;
   };
 }
@@ -31,7 +46,7 @@ export interface QueuedEvent {
 export interface EventPlace {
   /** A ULID. */
   readonly eventId: string;
-  /** When to deliver it at the earliest, epoch milliseconds. */
+  /** When the schedule sees to its delivery, unless somebody has done so before, epoch milliseconds. */
   readonly dueAtMs: number;
   /** The session's lane, where it has one: the event is sealed with its content, so that an erase takes both. */
   readonly lane?: Lane | undefined;

@@ -8,6 +8,7 @@ import type { MergeConflict } from '../../context/threeWayMerge.ts';
 import type { Scope, Variable } from '../../context/variables.ts';
 import type { Violation } from '../../context/violation.ts';
 import type { KnownDialog, RefusalCode } from './cognigy.ts';
+import type { Occurrence } from './crm.ts';
 
 /** The store could not do its work; nothing is known to have been written. Answered as 503 or 504 (SPEC 2). */
 export class StoreError extends Error {
@@ -142,10 +143,12 @@ export interface NewOperation {
   readonly payload: OperationPayload;
   /** Whose session it is, where that is known: the raw id, which is kept sealed. */
   readonly userId?: string;
+  /** When what it says occurred in a CRM: it may be committed only while nothing later is known of any of its paths. */
+  readonly occurrence?: Occurrence;
 }
 
 /** An operation in the lane's journal: accepted, in commit order, not yet settled. */
-export interface JournalEntry extends Omit<NewOperation, 'payload' | 'userId'> {
+export interface JournalEntry extends Omit<NewOperation, 'payload' | 'userId' | 'occurrence'> {
   readonly version: number;
   /** Loads what is to be pushed (from the lane itself, or from its own items where it is large). */
   readonly payload: () => Promise<OperationPayload>;
@@ -177,6 +180,8 @@ export interface AuditPayload {
   readonly versionAfter?: number;
   /** JSON Pointers into a request that was refused before it became an operation. */
   readonly pointers?: readonly string[];
+  /** What the operation's client said for the outbound event. Not shown with the trail: it may be anything. */
+  readonly crm?: JsonObject;
   readonly upstreamStatus?: number;
   readonly attempts: number;
   readonly latencyMs: number;
@@ -210,6 +215,8 @@ export interface NewAnswer {
 
 /** One session's lane as read at one moment. */
 export interface Lane {
+  /** What the session is stored under: a keyed hash. */
+  readonly key: string;
   readonly version: number;
   /** Every operation up to this version is settled. */
   readonly confirmedVersion: number;
@@ -257,6 +264,8 @@ export type CommitResult =
   | { readonly kind: 'committed'; readonly lane: Lane; readonly version: number; readonly holdsLease: boolean }
   /** The idempotency key has been used before. */
   | { readonly kind: 'repeated' }
+  /** Of these paths something later is known already; nothing was committed. */
+  | { readonly kind: 'superseded'; readonly paths: readonly string[] }
   /** The journal is full; or the session has taken as many idempotency keys as it can until `untilMs`. */
   | { readonly kind: 'busy'; readonly untilMs?: number };
 
@@ -323,6 +332,11 @@ export interface LaneStore {
     readonly lease: Lease;
     readonly dueAtMs: number;
   }): Promise<CommitResult>;
+  /**
+   * Notes an occurrence that changes nothing in the lane as it was read: what occurred before it, and comes later, changes nothing
+   * either. False when the lane has moved on since.
+   */
+  noteOccurrence(lane: Lane, occurrence: Occurrence): Promise<boolean>;
   /** The lane as it is now (consistent read). */
   readLane(session: SessionKey): Promise<Lane | undefined>;
   /** How far the lane has come, perhaps a moment ago: cheap enough to be asked again and again. */
@@ -333,6 +347,8 @@ export interface LaneStore {
   settle(lane: Lane, settlement: Settlement): Promise<SettleResult>;
   /** Writes settled work of the lane to its own items, so that the next settle may drop it. */
   archive(lane: Lane): Promise<void>;
+  /** The audit entries among that settled work, oldest first; what has been erased is left out. */
+  readOutbox(lane: Lane): Promise<readonly NewAuditEntry[]>;
   /** Notes a refused request for the audit trail without touching version or mirror. False when the lane has no room for it. */
   noteRefusal(session: SessionId, refusal: NewAuditEntry, dueAtMs: number): Promise<boolean>;
   /** How an operation ended, by its idempotency hash or its id. */

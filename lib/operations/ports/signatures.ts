@@ -6,10 +6,17 @@ export interface Signed {
   readonly rawBody: Uint8Array;
 }
 
-/** Whether a signature is right. A reason names the rule and quotes nothing. */
+/** A call whose signature is about more than its body. */
+export interface SignedCall extends Signed {
+  readonly method: string;
+  /** As the sender has called it: absolute, with its query, nothing decoded. */
+  readonly url: string;
+}
+
+/** Whether a signature is right. A reason names the rule and quotes nothing; `unconfigured` = there is no secret to go by. */
 export type SignatureVerdict =
   | { readonly ok: true }
-  | { readonly ok: false; readonly reason: 'missing' | 'malformed' | 'stale' | 'mismatch' };
+  | { readonly ok: false; readonly reason: 'missing' | 'malformed' | 'stale' | 'mismatch' | 'unconfigured' };
 
 /** Says whether what has come was sent by who may send it. */
 export type SignatureVerifier = (signed: Signed) => SignatureVerdict;

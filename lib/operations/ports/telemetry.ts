@@ -11,7 +11,11 @@ export type MetricName =
   | 'UpstreamAccessDenied'
   | 'LanesWorkedOff'
   | 'RefusalNotAudited'
-  | 'OperationNotCounted';
+  | 'OperationNotCounted'
+  | 'EventDelivered'
+  | 'DeliveryFailed'
+  | 'EventDeadLettered'
+  | 'DestinationDisabled';
 
 /** Fields of a log line: codes and numbers. Never a value, an id of a session or user, or a token (DESIGN I7). */
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -20,6 +24,8 @@ export type LogFields = Readonly<Record<string, string | number | boolean | unde
 export interface OperationEnd {
   readonly name: MeasuredFunction;
   readonly isSuccess: boolean;
+  /** One invocation does several: each of them counts. */
+  readonly isOneOfMany?: boolean;
 }
 
 /** What a settle, which is on its way to the store, says about operations. */
@@ -37,5 +43,7 @@ export interface Telemetry {
   duration(metric: 'UpstreamLatency', ms: number): void;
   /** Counts operations for everybody (SPEC 2, metrics), while the settle that they are in is on its way. Never throws. */
   operationsSettling(settling: Settling): void;
+  /** Work that no answer depends on: it is waited for a moment at the end, and what goes wrong with it is logged as `failure`. */
+  beside(work: Promise<void>, failure: string): void;
   log(level: 'info' | 'warn' | 'error', message: string, fields?: LogFields, error?: unknown): void;
 }

@@ -6,6 +6,7 @@ import {
   requireGenuine,
   requireGrant,
   requireKeyPrefixes,
+  STANDARD_WEBHOOKS,
 } from '../../../lib/http/admission.ts';
 import { Problem } from '../../../lib/http/problem.ts';
 import { problemOf } from './problemOf.ts';
@@ -59,8 +60,9 @@ describe('requireGenuine (SCENARIO 37)', () => {
     ['malformed', 'webhook-timestamp'],
     ['stale', 'five minutes'],
     ['mismatch', 'signature'],
+    ['unconfigured', 'no secret'],
   ] as const)('%s is 401 with the rule, and no word about keys', (reason, rule) => {
-    const problem = problemOf(() => requireGenuine({ ok: false, reason }));
+    const problem = problemOf(() => requireGenuine({ ok: false, reason }, STANDARD_WEBHOOKS));
     expect(problem).toMatchObject({ code: 'unauthenticated', status: 401 });
     expect(problem.options.detail).toContain(rule);
     // A key would not help.

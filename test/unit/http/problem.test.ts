@@ -14,6 +14,8 @@ const TABLE: Readonly<Record<ProblemCode, number>> = {
   'not-found': 404,
   'unknown-session': 404,
   'unknown-version': 404,
+  'unknown-source': 404,
+  'invalid-record-id': 400,
   'session-ended': 410,
   'session-erased': 410,
   conflict: 409,

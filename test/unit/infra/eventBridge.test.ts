@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { type EventRule, startEventBridge } from '../../../infra/local/eventBridge.ts';
+import { type BusEvent, type EventRule, startEventBridge } from '../../../infra/local/eventBridge.ts';
 import type { LocalServer } from '../../../infra/local/listen.ts';
 
 const ENTRY = { Source: 'crm', DetailType: 'wanted', Detail: '{"a":1}' };
@@ -158,6 +158,39 @@ describe('A rule', () => {
     await settled(1);
     expect(seen[0]?.['source']).toBe('erp');
   });
+});
+
+describe("The bridge's own bus", () => {
+  /** A bus with a rule for every event, where the bridge's own is called `ours`. */
+  async function prepareOwn() {
+    const told: BusEvent[] = [];
+    const asked: unknown[] = [];
+    const rules: EventRule[] = [];
+    bus = await startEventBridge({ port: 0, rules, ownBus: { name: 'ours', onEvent: (event) => told.push(event) } });
+    // They come later, as functions that are loaded when the bus is there already.
+    rules.push({ pattern: {}, maximumRetryAttempts: 0, invoke: async (event) => asked.push(event) });
+    const put = (...entries: object[]) =>
+      fetch(bus.url, {
+        method: 'POST',
+        headers: { 'x-amz-target': 'AWSEvents.PutEvents' },
+        body: JSON.stringify({ Entries: entries }),
+      });
+    return { told, asked, put };
+  }
+
+  it.each(['ours', 'arn:aws:events:eu-central-1:000000000000:event-bus/ours'])(
+    'by %s: whoever listens is told, and nobody is asked',
+    async (name) => {
+      const { told, asked, put } = await prepareOwn();
+      await put(
+        { ...ENTRY, EventBusName: name },
+        { ...ENTRY, EventBusName: 'theirs' },
+        { ...ENTRY, Detail: '{"b":2}' },
+      );
+      await vi.waitFor(() => expect(asked).toMatchObject([{ detail: { b: 2 } }]));
+      expect(told).toMatchObject([{ 'detail-type': 'wanted', source: 'crm', detail: { a: 1 } }]);
+    },
+  );
 });
 
 describe('An event whose function throws', () => {

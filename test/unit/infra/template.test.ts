@@ -1,63 +1,25 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { cp, mkdir, readdir, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { osls, zip } from '../../../scripts/package.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import {
+  packageTemplate,
+  type Resource,
+  resourceOf,
+  type State,
+  type Template,
+  ofType as typedIn,
+} from '../../fixtures/infra/template.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
-interface Resource {
-  readonly Type: string;
-  readonly DeletionPolicy?: string;
-  readonly UpdateReplacePolicy?: string;
-  // biome-ignore lint/suspicious/noExplicitAny: CloudFormation has hundreds of shapes; a wrong one fails the assertion that reads it.
-  readonly Properties: any;
-}
-interface Template {
-  readonly Resources: Readonly<Record<string, Resource>>;
-}
-/** What `osls deploy` reads back. */
-interface State {
-  readonly package: { readonly individually?: boolean };
-  readonly service: {
-    readonly functions: Readonly<Record<string, { readonly package: { readonly artifact: string } }>>;
-  };
-}
 interface Statement {
   readonly Effect: string;
   readonly Action: string | readonly string[];
   readonly Resource: Json;
   readonly Condition?: Readonly<Record<string, Readonly<Record<string, Json>>>>;
-}
-
-const folders: string[] = [];
-afterAll(() => {
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-});
-
-/** Packages a copy of the project as a deployer with exactly this environment would. The zips' content does not matter to the template. */
-async function packageTemplate(
-  env: Readonly<Record<string, string>> = {},
-): Promise<{ template: Template; state: State }> {
-  const root = mkdtempSync(join(tmpdir(), 'template-'));
-  folders.push(root);
-  await cp(join(ROOT, 'serverless.yml'), join(root, 'serverless.yml'));
-  await cp(join(ROOT, 'infra'), join(root, 'infra'), { recursive: true, filter: (path) => !path.endsWith('local') });
-  await writeFile(join(root, 'package.json'), '{}');
-  await mkdir(join(root, 'dist', 'packages'), { recursive: true });
-  for (const [, file = ''] of readFileSync(join(ROOT, 'serverless.yml'), 'utf8').matchAll(
-    /artifact: dist\/packages\/([\w.-]+)/g,
-  )) {
-    await writeFile(join(root, 'dist', 'packages', file), zip([]));
-  }
-  expect(await osls(['package'], { root, env: { PATH: process.env['PATH'], HOME: root, ...env }, quiet: true })).toBe(
-    0,
-  );
-  const read = (file: string) => JSON.parse(readFileSync(join(root, '.serverless', file), 'utf8'));
-  return { template: read('cloudformation-template-update-stack.json'), state: read('serverless-state.json') };
 }
 
 let template: Template;
@@ -74,6 +36,9 @@ beforeAll(async () => {
       SESSION_ID_PREFIX: 'sess_',
       SYNC_DEFAULT_TTL_SECONDS: '0',
       LOG_RETENTION_DAYS: '90',
+      CRM_WEBHOOK_URL: 'https://crm.example/events',
+      CRM_WEBHOOK_EVENTS: 'context.injected',
+      CRM_WEBHOOK_KEY_PREFIXES: 'crm_',
     }),
   ]);
   template = dev.template;
@@ -81,14 +46,8 @@ beforeAll(async () => {
   prod = production.template;
 }, 60_000);
 
-const ofType = (type: string, from = template): [string, Resource][] =>
-  Object.entries(from.Resources).filter(([, resource]) => resource.Type === type);
-
-const resource = (id: string, from = template): Resource => {
-  const found = from.Resources[id];
-  if (!found) throw new Error(`no resource ${id}`);
-  return found;
-};
+const ofType = (type: string, from = template): [string, Resource][] => typedIn(from, type);
+const resource = (id: string, from = template): Resource => resourceOf(from, id);
 
 /** What this stack consists of. A new function has to be added here, with what it may do below. */
 const FUNCTIONS = {
@@ -97,6 +56,8 @@ const FUNCTIONS = {
   sync: { logicalId: 'SyncLambdaFunction', role: 'SyncRole', timeout: 55 },
   'dialog-state': { logicalId: 'DialogDashstateLambdaFunction', role: 'DialogStateRole', timeout: 15 },
   webhook: { logicalId: 'WebhookLambdaFunction', role: 'WebhookRole', timeout: 10 },
+  crm: { logicalId: 'CrmLambdaFunction', role: 'CrmRole', timeout: 15 },
+  notify: { logicalId: 'NotifyLambdaFunction', role: 'NotifyRole', timeout: 60 },
 } as const;
 type FunctionName = keyof typeof FUNCTIONS;
 const NAMES = Object.keys(FUNCTIONS) as FunctionName[];
@@ -118,6 +79,9 @@ const ROUTES: Readonly<
   'DELETE /v1/sessions/{sessionId}': { function: 'sync', authentication: 'client' },
   'PATCH /v1/dialogs/{dialogId}/state': { function: 'dialog-state', authentication: 'client' },
   'POST /v1/webhooks/cognigy': { function: 'webhook', authentication: 'signature' },
+  'POST /v1/webhooks/crm/{source}': { function: 'crm', authentication: 'signature' },
+  'PUT /v1/sessions/{sessionId}/bindings/{source}/{recordId}': { function: 'crm', authentication: 'client' },
+  'DELETE /v1/sessions/{sessionId}/bindings/{source}/{recordId}': { function: 'crm', authentication: 'client' },
 };
 
 /** What an ARN names, without partition, region and account: a resource of the template, or text. */
@@ -177,6 +141,9 @@ describe('functions', () => {
       AUDIT_RETENTION_DAYS: '90',
       AUDIT_VALUES: 'false',
       DUE_SHARDS: '16',
+      NOTIFY_QUEUE_URL: { Ref: 'NotifyQueue' },
+      // Metrics of two stages in one account are told apart by it.
+      POWERTOOLS_SERVICE_NAME: 'context-bridge-dev',
     });
   });
 
@@ -197,9 +164,36 @@ describe('functions', () => {
     });
   });
 
+  const WEBHOOK_SETTINGS = {
+    CRM_WEBHOOK_URL: 'https://crm.example/events',
+    CRM_WEBHOOK_EVENTS: 'context.injected',
+    CRM_WEBHOOK_KEY_PREFIXES: 'crm_',
+  };
+  it('only notify knows whom to tell, and by default nobody but the bus', () => {
+    for (const name of NAMES) {
+      const { Variables } = resource(FUNCTIONS[name].logicalId, prod).Properties.Environment;
+      if (name === 'notify') {
+        expect(Variables).toMatchObject({
+          ...WEBHOOK_SETTINGS,
+          DEAD_LETTER_QUEUE_URL: { Ref: 'DeadLetterQueue' },
+          EVENT_BUS_NAME: { Ref: 'EventBus' },
+        });
+        // What may not be reached from outside is only for tests.
+        expect(Variables).not.toHaveProperty('ALLOW_PRIVATE_WEBHOOKS');
+      } else {
+        for (const key of [...Object.keys(WEBHOOK_SETTINGS), 'DEAD_LETTER_QUEUE_URL', 'EVENT_BUS_NAME'])
+          expect(Variables).not.toHaveProperty(key);
+      }
+    }
+    const { Variables } = resource('NotifyLambdaFunction').Properties.Environment;
+    for (const key of Object.keys(WEBHOOK_SETTINGS)) expect(Variables).not.toHaveProperty(key);
+  });
+
   it('carry no secret in their environment', () => {
     for (const [, { Properties }] of ofType('AWS::Lambda::Function', prod)) {
-      const names = Object.keys(Properties.Environment.Variables).filter((key) => key !== 'BRIDGE_SECRET_ID');
+      const names = Object.keys(Properties.Environment.Variables).filter(
+        (key) => key !== 'BRIDGE_SECRET_ID' && key !== 'CRM_WEBHOOK_KEY_PREFIXES',
+      );
       expect(names.filter((key) => /SECRET|KEY|TOKEN|PASSWORD/.test(key))).toEqual([]);
     }
   });
@@ -219,13 +213,15 @@ describe('routes', () => {
     expect(routes.sort()).toEqual(expected.sort());
   });
 
-  it('are the only way in, beside the schedule and the event: each may invoke for itself alone', () => {
+  it('are the only way in, beside the schedule, the events and the queue: each may invoke for itself alone', () => {
     const permissions = ofType('AWS::Lambda::Permission').map(([, { Properties }]) => {
       const { FunctionName, Principal, Action, SourceArn } = Properties;
       expect(Action).toBe('lambda:InvokeFunction');
       return `${FunctionName['Fn::GetAtt'][0]} ${Principal} ${sourceOf(SourceArn)}`;
     });
     expect(permissions.sort()).toEqual([
+      'CrmLambdaFunction apigateway.amazonaws.com arn:execute-api:HttpApi/*',
+      'CrmLambdaFunction events.amazonaws.com arn:events:rule/context-bridge-dev-crm-rule-4',
       'DialogDashstateLambdaFunction apigateway.amazonaws.com arn:execute-api:HttpApi/*',
       'InjectLambdaFunction apigateway.amazonaws.com arn:execute-api:HttpApi/*',
       'SnapshotLambdaFunction apigateway.amazonaws.com arn:execute-api:HttpApi/*',
@@ -235,7 +231,10 @@ describe('routes', () => {
       'WebhookLambdaFunction apigateway.amazonaws.com arn:execute-api:HttpApi/*',
     ]);
     expect(ofType('AWS::Lambda::Url')).toEqual([]);
-    expect(ofType('AWS::Lambda::EventSourceMapping')).toEqual([]);
+    // Lambda itself polls a queue, by the function's role.
+    expect(ofType('AWS::Lambda::EventSourceMapping').map(([, { Properties }]) => Properties.FunctionName)).toEqual([
+      { 'Fn::GetAtt': ['NotifyLambdaFunction', 'Arn'] },
+    ]);
   });
 
   it('log their use without anything that could hold an id', () => {
@@ -265,44 +264,44 @@ describe('routes', () => {
 });
 
 describe('rules', () => {
-  const ruleOf = (id: string) => resource(id).Properties;
   const SCHEDULE = 'SyncEventsRuleSchedule1';
-  const EVENT = 'Contextbridgedevsyncrule4EventBridgeRule';
+  const EVENTS = {
+    Contextbridgedevsyncrule4EventBridgeRule: { function: 'sync', type: 'context.sync.requested' },
+    Contextbridgedevcrmrule4EventBridgeRule: { function: 'crm', type: 'crm.record.changed' },
+  } as const;
 
-  it('are the schedule and the event, and both lead to sync alone', () => {
-    expect(
-      ofType('AWS::Events::Rule')
-        .map(([id]) => id)
-        .sort(),
-    ).toEqual([EVENT, SCHEDULE]);
-    for (const id of [EVENT, SCHEDULE]) {
-      expect(ruleOf(id)).toMatchObject({
-        State: 'ENABLED',
-        Targets: [{ Arn: { 'Fn::GetAtt': ['SyncLambdaFunction', 'Arn'] } }],
-      });
+  it('are the schedule and the events, and each leads to its function alone', () => {
+    const targets = ofType('AWS::Events::Rule').map(([id, { Properties }]) => {
+      expect(Properties.State).toBe('ENABLED');
       // What has been asked for reaches the function as it is: nothing rewrites it on the way.
-      expect(Object.keys(ruleOf(id).Targets[0]).sort()).toEqual(['Arn', 'Id']);
-    }
+      expect(Properties.Targets.map((target: object) => Object.keys(target).sort())).toEqual([['Arn', 'Id']]);
+      return [id, Properties.Targets[0].Arn['Fn::GetAtt'][0]];
+    });
+    expect(Object.fromEntries(targets)).toEqual({
+      [SCHEDULE]: 'SyncLambdaFunction',
+      ...Object.fromEntries(Object.entries(EVENTS).map(([id, { function: name }]) => [id, FUNCTIONS[name].logicalId])),
+    });
   });
 
   it('the schedule ticks every minute', () => {
-    expect(ruleOf(SCHEDULE)).toMatchObject({ ScheduleExpression: 'rate(1 minute)' });
-    expect(ruleOf(SCHEDULE)).not.toHaveProperty('EventPattern');
+    expect(resource(SCHEDULE).Properties).toMatchObject({ ScheduleExpression: 'rate(1 minute)' });
+    expect(resource(SCHEDULE).Properties).not.toHaveProperty('EventPattern');
   });
 
-  it('the event is a sync that somebody asks for on the default bus', () => {
-    expect(ruleOf(EVENT).EventPattern).toEqual({ 'detail-type': ['context.sync.requested'] });
-    expect(ruleOf(EVENT)).not.toHaveProperty('EventBusName');
+  it.each(Object.entries(EVENTS))('%s is what somebody puts on the default bus', (id, { type }) => {
+    expect(resource(id).Properties.EventPattern).toEqual({ 'detail-type': [type] });
+    expect(resource(id).Properties).not.toHaveProperty('EventBusName');
   });
 
   it('an event that could not be taken comes again twice, for six hours at most', () => {
-    expect(ofType('AWS::Lambda::EventInvokeConfig').map(([, { Properties }]) => Properties)).toEqual([
-      expect.objectContaining({
-        FunctionName: { Ref: 'SyncLambdaFunction' },
-        MaximumRetryAttempts: 2,
-        MaximumEventAgeInSeconds: 21_600,
-      }),
+    const configs = ofType('AWS::Lambda::EventInvokeConfig').map(([, { Properties }]) => Properties);
+    expect(configs.map(({ FunctionName }) => FunctionName.Ref).sort()).toEqual([
+      'CrmLambdaFunction',
+      'SyncLambdaFunction',
     ]);
+    for (const config of configs) {
+      expect(config).toMatchObject({ MaximumRetryAttempts: 2, MaximumEventAgeInSeconds: 21_600 });
+    }
   });
 });
 
@@ -411,6 +410,9 @@ describe('roles', () => {
       });
     });
 
+  const NOTIFY_QUEUE = { 'Fn::GetAtt': ['NotifyQueue', 'Arn'] };
+  const DEAD_LETTERS = { 'Fn::GetAtt': ['DeadLetterQueue', 'Arn'] };
+  const BUS = { 'Fn::GetAtt': ['EventBus', 'Arn'] };
   const GETS = ['dynamodb:GetItem', 'dynamodb:BatchGetItem'];
   const READS = [...GETS, 'dynamodb:Query'];
   const WRITES = ['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:BatchWriteItem'];
@@ -429,20 +431,45 @@ describe('roles', () => {
   const LANE: Need = { keys: ['SESSION#a', 'TOKEN#a', 'RATE#a'], actions: [...GETS, ...WRITES] };
   /** Everybody who takes operations counts them. */
   const COUNTS: Need = { keys: ['METRIC#a'], actions: ['dynamodb:UpdateItem'] };
+  /** A binding is two items, one under the session and one under the record. */
+  const BINDS: Need = { keys: ['BINDING#a'], actions: ['dynamodb:BatchWriteItem'] };
   /** What each function does, on which partition keys. Whatever is not here is denied. */
   const NEEDS: Readonly<Record<FunctionName, readonly Need[]>> = {
-    inject: [LANE, COUNTS],
+    inject: [LANE, COUNTS, BINDS],
     'dialog-state': [LANE, COUNTS],
-    webhook: [LANE, COUNTS],
+    webhook: [LANE, COUNTS, BINDS],
     snapshot: [
       { keys: ['SESSION#a'], actions: [...READS, 'dynamodb:PutItem', 'dynamodb:UpdateItem'] },
       { keys: ['TOKEN#a', 'RATE#a'], actions: ['dynamodb:GetItem', 'dynamodb:UpdateItem'] },
       { keys: ['METRIC#a'], actions: ['dynamodb:BatchGetItem'] },
     ],
     // To erase a session, everything that it has must be found.
-    sync: [LANE, COUNTS, { keys: ['SESSION#a'], actions: ['dynamodb:Query'] }],
+    sync: [LANE, COUNTS, BINDS, { keys: ['SESSION#a'], actions: ['dynamodb:Query'] }],
+    crm: [
+      LANE,
+      COUNTS,
+      BINDS,
+      { keys: ['BINDING#a'], actions: ['dynamodb:GetItem', 'dynamodb:Query', 'dynamodb:UpdateItem'] },
+      { keys: ['SEEN#a'], actions: ['dynamodb:GetItem', 'dynamodb:PutItem'] },
+    ],
+    // It asks nothing of the upstream.
+    notify: [
+      { keys: ['SESSION#a'], actions: [...GETS, 'dynamodb:UpdateItem'] },
+      { keys: ['DEST#a'], actions: ['dynamodb:GetItem', 'dynamodb:UpdateItem'] },
+    ],
   };
-  const ALL_KEYS = ['SESSION#a', 'TOKEN#a', 'RATE#a', 'DUE#1', 'BINDING#a', 'METRIC#a', 'SEEN#a', 'other'];
+  const ALL_KEYS = [
+    'SESSION#a',
+    'TOKEN#a',
+    'RATE#a',
+    'DUE#1',
+    'OUT#1',
+    'BINDING#a',
+    'METRIC#a',
+    'SEEN#a',
+    'DEST#a',
+    'other',
+  ];
 
   it.each(NAMES)('%s: exactly its actions on exactly its keys', (name) => {
     const allowed: string[] = [];
@@ -464,14 +491,16 @@ describe('roles', () => {
       allows(role, { action: 'dynamodb:BatchGetItem', on: TABLE, keys: ['SESSION#a', 'SESSION#b'], by: name }),
     ).toBe(true);
     expect(
-      allows(role, { action: 'dynamodb:BatchGetItem', on: TABLE, keys: ['SESSION#a', 'BINDING#b'], by: name }),
+      allows(role, { action: 'dynamodb:BatchGetItem', on: TABLE, keys: ['SESSION#a', 'METRIC#b'], by: name }),
     ).toBe(false);
     expect(allows(role, { action: 'dynamodb:BatchGetItem', on: TABLE, keys: [], by: name })).toBe(false);
   });
 
   it('only sync queries the due index, and does nothing else with it', () => {
     const query = { action: 'dynamodb:Query', on: DUE_INDEX, keys: ['DUE#3'] };
-    expect(NAMES.filter((name) => allows(FUNCTIONS[name].role, { ...query, by: name }))).toEqual(['sync']);
+    for (const keys of [['DUE#3'], ['OUT#3']]) {
+      expect(NAMES.filter((name) => allows(FUNCTIONS[name].role, { ...query, keys, by: name }))).toEqual(['sync']);
+    }
     expect(allows('SyncRole', { ...query, keys: ['SESSION#a'], by: 'sync' })).toBe(false);
     expect(allows('SyncRole', { ...query, action: 'dynamodb:Scan', by: 'sync' })).toBe(false);
   });
@@ -487,13 +516,43 @@ describe('roles', () => {
     }
   });
 
-  it('nobody may put events, invoke functions or speak to other services', () => {
-    const actions = NAMES.flatMap((name) => statementsOf(FUNCTIONS[name].role).flatMap(({ Action }) => list(Action)));
-    expect([...new Set(actions.map((action) => action.split(':')[0]))].sort()).toEqual([
-      'dynamodb',
-      'logs',
-      'secretsmanager',
+  it('who binds writes both of its items at once', () => {
+    const write = { action: 'dynamodb:BatchWriteItem', on: TABLE, keys: ['SESSION#a', 'BINDING#a'] };
+    expect(NAMES.filter((name) => allows(FUNCTIONS[name].role, { ...write, by: name }))).toEqual([
+      'inject',
+      'sync',
+      'webhook',
+      'crm',
     ]);
+  });
+
+  it('everybody prompts notify, and only notify takes prompts, buries and puts events', () => {
+    const allowed = (action: string, on: Json) =>
+      NAMES.filter((name) => allows(FUNCTIONS[name].role, { action, on, by: name }));
+    expect(allowed('sqs:SendMessage', NOTIFY_QUEUE)).toEqual(NAMES);
+    for (const action of ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes']) {
+      expect(allowed(action, NOTIFY_QUEUE)).toEqual(['notify']);
+      expect(allowed(action, DEAD_LETTERS)).toEqual([]);
+    }
+    expect(allowed('sqs:SendMessage', DEAD_LETTERS)).toEqual(['notify']);
+    expect(allowed('events:PutEvents', BUS)).toEqual(['notify']);
+    for (const action of ['sqs:PurgeQueue', 'sqs:DeleteQueue', 'sqs:SetQueueAttributes', 'sqs:StartMessageMoveTask']) {
+      expect([...allowed(action, NOTIFY_QUEUE), ...allowed(action, DEAD_LETTERS)]).toEqual([]);
+    }
+  });
+
+  it('nobody may invoke functions or speak to other services, and beside notify nobody may do more with queues than send', () => {
+    for (const name of NAMES) {
+      const actions = statementsOf(FUNCTIONS[name].role).flatMap(({ Action }) => list(Action));
+      expect([...new Set(actions.filter((action) => !action.startsWith('dynamodb:')))].sort()).toEqual([
+        ...(name === 'notify' ? ['events:PutEvents'] : []),
+        'logs:CreateLogStream',
+        'logs:PutLogEvents',
+        'secretsmanager:GetSecretValue',
+        ...(name === 'notify' ? ['sqs:DeleteMessage', 'sqs:GetQueueAttributes', 'sqs:ReceiveMessage'] : []),
+        'sqs:SendMessage',
+      ]);
+    }
   });
 
   it.each(NAMES)('%s: reads the one secret, changes none, and logs to its own group only', (name) => {
@@ -513,6 +572,9 @@ describe('roles', () => {
       expect(allows(role, { action: 'dynamodb:GetItem', on: TABLE, keys: ['SESSION#a'], by })).toBe(false);
       expect(allows(role, { action: 'dynamodb:Query', on: DUE_INDEX, keys: ['DUE#3'], by })).toBe(false);
       expect(allows(role, { action: 'secretsmanager:GetSecretValue', on: SECRET, by })).toBe(false);
+      expect(allows(role, { action: 'sqs:SendMessage', on: NOTIFY_QUEUE, by })).toBe(false);
+      expect(allows(role, { action: 'sqs:SendMessage', on: DEAD_LETTERS, by })).toBe(false);
+      expect(allows(role, { action: 'events:PutEvents', on: BUS, by })).toBe(false);
     }
   });
 

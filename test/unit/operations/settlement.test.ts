@@ -54,6 +54,7 @@ function laneWith(operations: readonly LoadedOperation[], more: Partial<Lane> = 
   const sessionId = parseSessionId('sess_1');
   if (sessionId === undefined) throw new Error('no session id');
   return {
+    key: 'key',
     version: operations.at(-1)?.entry.version ?? 0,
     confirmedVersion: (operations[0]?.entry.version ?? 1) - 1,
     journal: operations.map(({ entry }) => entry),

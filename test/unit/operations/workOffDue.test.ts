@@ -30,6 +30,11 @@ describe('workOffDue', () => {
     const deps = {
       store,
       clock,
+      events: {
+        enqueueOnce: async (): Promise<never> => {
+          throw new Error('nothing is to be told');
+        },
+      },
       cognigy: new ScriptedCognigy([]),
       random: seededRandom(1),
       context: { schema: contextSchemaOf(compileSchema({}).validate, {}), maxBytes: 95_000 },

@@ -1,0 +1,28 @@
+import { tokensOf } from './pointer.ts';
+
+/** Which events a destination wants to hear of. */
+export interface EventFilter {
+  /** Absent = of every type. */
+  readonly eventTypes?: readonly string[];
+  /** Prefixes of top-level keys; absent = about any key. */
+  readonly keyPrefixes?: readonly string[];
+}
+
+interface Told {
+  readonly paths: readonly string[];
+  readonly pathsOmitted?: number;
+}
+
+/**
+ * Whether an event is for a destination. One that names no paths is about the session itself, and for everybody; one that does not
+ * name all of them might be.
+ */
+export function isWanted(
+  { eventTypes, keyPrefixes }: EventFilter,
+  { type, data }: { readonly type: string; readonly data: Told },
+): boolean {
+  if (eventTypes !== undefined && !eventTypes.includes(type)) return false;
+  const { paths, pathsOmitted = 0 } = data;
+  if (keyPrefixes === undefined || paths.length === 0 || pathsOmitted > 0) return true;
+  return paths.some((path) => keyPrefixes.some((prefix) => (tokensOf(path)[0] ?? '').startsWith(prefix)));
+}

@@ -1,0 +1,56 @@
+import * as z from 'zod/mini';
+import { type CrmEvent, readCrmEvents } from '../context/crmEvents.ts';
+import type { CrmSource } from '../context/crmSource.ts';
+import type { JsonValue } from '../context/json.ts';
+import { strictBodyOf } from './body.ts';
+import { parseBody } from './fields.ts';
+import type { JsonBody } from './messages.ts';
+import { Problem } from './problem.ts';
+
+/** The detail type of EventBridge events that say what a CRM says: `{ source, event }`, the event as its source sends it. */
+const RECORD_CHANGED = 'crm.record.changed';
+
+export type CrmSources = ReadonlyMap<string, CrmSource>;
+
+/** A source with what it has sent. */
+export interface FromSource {
+  readonly source: string;
+  readonly events: readonly CrmEvent[];
+}
+
+const anyJson = z.custom<JsonValue>(() => true);
+const changed = z.object({
+  detail: z.strictObject(
+    {
+      source: z.string('is missing or not a string'),
+      event: z.custom<JsonValue>((value) => value !== undefined, 'is missing'),
+    },
+    'must be an object with source and event',
+  ),
+});
+
+/**
+ * What a source has sent, event by event.
+ * @throws {Problem} `unknown-source`, or `validation-failed` with every violation.
+ */
+export function readEvents(sources: CrmSources, name: string, { value, violations }: JsonBody): FromSource {
+  const source = sources.get(name);
+  if (source === undefined) throw new Problem('unknown-source');
+  const read = readCrmEvents(source, parseBody(anyJson, { value, violations: [] }));
+  const errors = [...violations, ...(read.ok ? [] : read.violations)];
+  if (!read.ok || errors.length > 0) throw new Problem('validation-failed', { errors });
+  return { source: name, events: read.events };
+}
+
+export function isRecordChanged(event: unknown): boolean {
+  return typeof event === 'object' && event !== null && Reflect.get(event, 'detail-type') === RECORD_CHANGED;
+}
+
+/**
+ * What an event of the bus says.
+ * @throws {Problem} `unknown-source`, or `validation-failed` with every violation.
+ */
+export function readRecordChanged(sources: CrmSources, event: unknown): FromSource {
+  const { detail } = parseBody(changed, { value: event, violations: [] });
+  return readEvents(sources, detail.source, strictBodyOf(detail.event));
+}

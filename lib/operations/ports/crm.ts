@@ -1,0 +1,76 @@
+import type { JsonObject } from '../../context/json.ts';
+import type { SessionId } from '../../context/sessionId.ts';
+
+/** A record in a CRM: what sessions are bound to. */
+export interface RecordRef {
+  /** Name of the source (SPEC 7). */
+  readonly source: string;
+  /** As the source calls it. */
+  readonly recordId: string;
+}
+
+/** What a record may be called: as in an event. `undefined` for anything else. */
+export function recordIdOf(given: unknown): string | undefined {
+  const text = Number.isSafeInteger(given) ? String(given) : given;
+  return typeof text === 'string' && /^[^\p{Cc}\p{Cs}]{1,256}$/u.test(text) ? text : undefined;
+}
+
+const SOURCE = /^[a-z0-9][a-z0-9-]{0,63}$/;
+
+/** The record that free-form CRM data name, if they do: `{ source, recordId }` (SPEC 7). */
+export function recordOf(crm: JsonObject | undefined): RecordRef | undefined {
+  const { source, recordId: given } = crm ?? {};
+  const recordId = recordIdOf(given);
+  return typeof source === 'string' && SOURCE.test(source) && recordId !== undefined ? { source, recordId } : undefined;
+}
+
+/** A session that is bound to a record. */
+export interface BoundSession {
+  readonly sessionId: SessionId;
+  /** Epoch milliseconds. */
+  readonly boundAtMs: number;
+}
+
+/** What became of an event in one session. */
+export interface CrmSessionResult {
+  /** `null` where there was nothing to do. */
+  readonly operationId: string | null;
+  readonly status: 'injected' | 'pending' | 'unchanged' | 'stale-ignored' | 'refused';
+  readonly visibility: 'confirmed' | 'queued' | 'none';
+  /** Why it was refused. */
+  readonly code?: string;
+}
+
+export type CrmEventOutcome = 'applied' | 'stale-ignored' | 'no-live-session' | 'duplicate';
+
+/** What became of an event, kept for as long as it may come again. */
+export interface SeenEvent {
+  readonly outcome: Exclude<CrmEventOutcome, 'duplicate'>;
+  readonly sessions: readonly CrmSessionResult[];
+}
+
+/** Which paths of a record an event wants to set, and when it occurred. */
+export interface Occurrence {
+  readonly record: RecordRef;
+  /** Compares as the events occurred. */
+  readonly stamp: string;
+  /** What the event sets: `scope:key`. */
+  readonly paths: readonly string[];
+}
+
+/** What ties sessions to whoever is told, or tells, about them. Every method may throw a `StoreError`. */
+export interface Bindings {
+  /** Binds a session to a record; again, it is bound from now on. */
+  bind(record: RecordRef, sessionId: SessionId, nowMs: number): Promise<void>;
+  /** Ends a binding; without one nothing happens. */
+  unbind(record: RecordRef, sessionId: SessionId): Promise<void>;
+}
+
+/** What is known of a CRM's records and events. Every method may throw a `StoreError`. */
+export interface CrmRecords extends Bindings {
+  boundSessions(record: RecordRef, nowMs: number): Promise<readonly BoundSession[]>;
+  /** Notes that an event sets these paths. Returns those for which no later one is known: only these it may set. */
+  claim(occurrence: Occurrence, nowMs: number): Promise<readonly string[]>;
+  seen(source: string, eventId: string, nowMs: number): Promise<SeenEvent | undefined>;
+  noteSeen(source: string, eventId: string, event: SeenEvent, nowMs: number): Promise<void>;
+}
