@@ -4,7 +4,10 @@ import { cpus, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { bundleAll, writeBundles } from '../scripts/build.ts';
+import { runDeliveries } from '../test/fixtures/events/runDeliveries.ts';
 import { startFunction } from './function/process.ts';
+import { type CrmRun, runCrmEvents } from './measures/crmEvents.ts';
+import { measureHangingEndpoint } from './measures/hangingEndpoint.ts';
 import { measureImports } from './measures/imports.ts';
 import { type InjectionRun, runInjections } from './measures/injections.ts';
 import { measureLargeContexts } from './measures/largeContexts.ts';
@@ -16,6 +19,8 @@ import { runStorm } from './measures/storm.ts';
 import { runSweep } from './measures/sweep.ts';
 import { runSyncs, type SyncRun } from './measures/syncs.ts';
 import { importSection, memorySection } from './report/bundleSections.ts';
+import { crmEventSection } from './report/crmEventSection.ts';
+import { deliverySection, hangingSection } from './report/deliverySections.ts';
 import { latencySection, ownTimeSection, roundTripSection } from './report/injectionSections.ts';
 import { largeContextSection } from './report/largeContextSection.ts';
 import { toMarkdown } from './report/markdown.ts';
@@ -35,6 +40,7 @@ const SYNC = bundleOf('sync');
 const SNAPSHOT = bundleOf('snapshot');
 const WEBHOOK = bundleOf('webhook');
 const DIALOG_STATE = bundleOf('dialog-state');
+const CRM = bundleOf('crm');
 const EVIDENCE = new URL('../docs/evidence/', import.meta.url);
 
 const INJECTIONS_PER_KIND = 100;
@@ -43,6 +49,9 @@ const LARGE_INJECTIONS = 200;
 const SYNCS_PER_KIND = 100;
 const SNAPSHOTS_PER_KIND = 50;
 const PUSHES_PER_KIND = 100;
+const CRM_EVENTS = { sessions: 10, perKind: 50, warmUp: 50 };
+const TOLD_INJECTIONS_PER_SIDE = 100;
+const DELIVERIES = { deliveries: 10_000, failureRate: 0.3, crashes: 200, seed: 1 };
 const STORM = { sessions: 50, perSession: 4, upstreamMs: 50 };
 const RULES = { sizes: [100, 1_000, 2_000, 5_000, 10_000], rounds: 30, variables: 10_000 };
 const LARGE_CONTEXT_ROUNDS = 8;
@@ -52,10 +61,11 @@ const { values: flags } = parseArgs({ options: { write: { type: 'boolean', defau
 
 const bundles = await bundleAll();
 await writeBundles(bundles);
-console.log('Measuring; this takes about five minutes, and a machine that does nothing else …\n');
+console.log('Measuring; this takes about six minutes, and a machine that does nothing else …\n');
 // Before there is a world, which keeps a processor busy.
 const rules = await measureRules(RULES);
 const storm = await runStorm(STORM);
+const deliveries = await runDeliveries(DELIVERIES);
 const world = await startWorld();
 try {
   const imports = await measureImports(world, bundles, IMPORT_ROUNDS);
@@ -68,6 +78,9 @@ try {
   const undelayedWebhooks = await measurePushes(world, WEBHOOK, runWebhooks, { databaseMs: 0, upstreamMs: 0 });
   const dialogs = await measurePushes(world, DIALOG_STATE, runDialogs, DELAYED);
   const undelayedDialogs = await measurePushes(world, DIALOG_STATE, runDialogs, { databaseMs: 0, upstreamMs: 0 });
+  const crmEvents = await measureCrmEvents(world, DELAYED);
+  const undelayedCrmEvents = await measureCrmEvents(world, { databaseMs: 0, upstreamMs: 0 });
+  const hanging = await measureHangingEndpoint(world, INJECT, { perKind: TOLD_INJECTIONS_PER_SIDE, ...DELAYED });
   const memory = await measureMemory(world, INJECT, LARGE_INJECTIONS);
   const large = await measureLargeContexts(world, { sync: SYNC, snapshot: SNAPSHOT }, LARGE_CONTEXT_ROUNDS);
   const sweep = await runSweep(world, SWEEP);
@@ -79,6 +92,9 @@ try {
     snapshotSection(snapshots),
     webhookSection(webhooks, undelayedWebhooks),
     dialogSection(dialogs, undelayedDialogs),
+    crmEventSection(crmEvents, undelayedCrmEvents),
+    hangingSection(hanging),
+    deliverySection(DELIVERIES, deliveries),
     stormSection(storm),
     rulesSection(rules),
     sweepSection(sweep),
@@ -142,6 +158,18 @@ async function measurePushes(
     return await run(world, started, { perKind: PUSHES_PER_KIND, ...delays });
   } finally {
     await started.close();
+  }
+}
+
+async function measureCrmEvents(
+  world: World,
+  delays: { readonly databaseMs: number; readonly upstreamMs: number },
+): Promise<CrmRun> {
+  const crm = await startFunction(CRM, world.environment);
+  try {
+    return await runCrmEvents(world, crm, { ...CRM_EVENTS, ...delays });
+  } finally {
+    await crm.close();
   }
 }
 

@@ -7,6 +7,12 @@ export const API_KEY = 'bench-key';
 /** With which messages are signed. */
 export const WEBHOOK_SECRET = `whsec_${Buffer.from('what signs messages of the bench').toString('base64')}`;
 
+/** With which events of the CRM are signed, those that come in and those that go out. */
+export const CRM_SECRET = `whsec_${Buffer.from('what signs events of the bench').toString('base64')}`;
+
+/** The shipped source that signs by Standard Webhooks. */
+export const CRM_SOURCE = 'generic';
+
 /** What is asked of `inject`. */
 export interface InjectCall {
   readonly sessionId: string;
@@ -29,6 +35,14 @@ export interface MessageCall {
   readonly channel: string;
   readonly timestamp: number;
   readonly custom: JsonObject;
+}
+
+/** What a CRM tells of one of its records. */
+export interface CrmCall {
+  readonly id: string;
+  /** RFC 3339. */
+  readonly timestamp: string;
+  readonly data: JsonObject & { readonly id: string };
 }
 
 /** What is asked of `dialog-state`. */
@@ -71,11 +85,30 @@ export function webhookEvent(message: MessageCall): object {
   return eventOf({ routeKey: 'POST /v1/webhooks/cognigy', pathParameters: {}, headers: signatureOf(body), body });
 }
 
+/** Binds a session to a record of the CRM. */
+export function bindingEvent(sessionId: string, recordId: string): object {
+  return eventOf({
+    routeKey: 'PUT /v1/sessions/{sessionId}/bindings/{source}/{recordId}',
+    pathParameters: { sessionId, source: CRM_SOURCE, recordId },
+    headers: AUTHORIZED,
+  });
+}
+
+export function crmEvent(call: CrmCall): object {
+  const body = JSON.stringify(call);
+  return eventOf({
+    routeKey: 'POST /v1/webhooks/crm/{source}',
+    pathParameters: { source: CRM_SOURCE },
+    headers: signatureOf(body, CRM_SECRET),
+    body,
+  });
+}
+
 /** Headers of Standard Webhooks. */
-export function signatureOf(body: string): Readonly<Record<string, string>> {
+export function signatureOf(body: string, secret = WEBHOOK_SECRET): Readonly<Record<string, string>> {
   const id = `msg_${randomUUID()}`;
   const seconds = String(Math.floor(Date.now() / 1_000));
-  const key = Buffer.from(WEBHOOK_SECRET.slice('whsec_'.length), 'base64');
+  const key = Buffer.from(secret.slice('whsec_'.length), 'base64');
   const signature = createHmac('sha256', key).update(`${id}.${seconds}.${body}`).digest('base64');
   return { 'webhook-id': id, 'webhook-timestamp': seconds, 'webhook-signature': `v1,${signature}` };
 }

@@ -44,10 +44,10 @@ const CRM_SOURCES = /[\\/]lib[\\/]platform[\\/]crmSources\.ts$/;
 const WITHOUT_SIDE_EFFECTS = /^standardwebhooks$/;
 
 /**
- * Classes of the SDK that no function makes: SHA-256 for a Node without its own crypto (3 KiB), and what only the retry mode
- * "adaptive" needs (3 KiB; the mode is set in lib/platform/deps.ts).
+ * What of the SDK no function makes or calls: SHA-256 for a Node without its own crypto (3 KiB), what only the retry mode
+ * "adaptive" needs (3 KiB; the mode is set in lib/platform/deps.ts), and the question to an EC2 instance for its region (1 KiB).
  */
-const NEVER_MADE = /[\\/](Sha256Js|DefaultRateLimiter|AdaptiveRetryStrategy)\.js$/;
+const NEVER_MADE = /[\\/](Sha256Js|DefaultRateLimiter|AdaptiveRetryStrategy|getInstanceMetadataRegion)\.js$/;
 
 /** The SDK's clients import their whole package.json for one member of it. */
 const AWS_PACKAGE_JSON = /[\\/]@aws-sdk[\\/][^\\/]+[\\/]package\.json$/;

@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { ensureTable, LOCAL_CREDENTIALS, LOCAL_REGION } from '../../infra/local/database.ts';
 import { startSecretsManager } from '../../infra/local/secretsManager.ts';
 import { startTenantServer } from '../../infra/local/tenant/server.ts';
-import { API_KEY, WEBHOOK_SECRET } from '../traffic.ts';
+import { API_KEY, CRM_SECRET, CRM_SOURCE, WEBHOOK_SECRET } from '../traffic.ts';
 import { startDelayingDatabase } from './delayingDatabase.ts';
 import type { Recorded, WorldAddress, WorldQuestion } from './protocol.ts';
 
@@ -19,6 +19,8 @@ const secret = {
   masterKey: randomBytes(32).toString('base64'),
   clients: [{ name: 'bench', keyHash: createHash('sha256').update(API_KEY).digest('hex'), operations: ['*'] }],
   webhookSecrets: [WEBHOOK_SECRET],
+  crm: { [CRM_SOURCE]: [CRM_SECRET] },
+  crmWebhookSecrets: [CRM_SECRET],
 };
 const secrets = await startSecretsManager(new Map([[SECRET_ID, JSON.stringify(secret)]]));
 

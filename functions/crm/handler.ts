@@ -5,11 +5,11 @@ import { type FromSource, isRecordChanged, readEvents, readRecordChanged } from 
 import { createHttpHandler } from '../../lib/http/handler.ts';
 import type { HttpEvent, SignedRequest } from '../../lib/http/messages.ts';
 import { Problem } from '../../lib/http/problem.ts';
-import { applyCrmEvent, type CrmAnswer, type CrmCommand } from '../../lib/operations/applyCrmEvent.ts';
+import { applyCrmEvent, type CrmCommand } from '../../lib/operations/applyCrmEvent.ts';
 import { severalAtATime } from '../../lib/operations/severalAtATime.ts';
 import { createBridge, wireCrm } from '../../lib/platform/deps.ts';
 import type { InvocationTelemetry } from '../../lib/platform/telemetry.ts';
-import { answerEvents, readRecord } from './request.ts';
+import { answerEvents, type EventAnswer, readRecord } from './request.ts';
 
 const bridge = createBridge('crm', wireCrm);
 
@@ -64,22 +64,25 @@ async function receive({ path, body, ...request }: SignedRequest) {
 
 /** Those of one record in their order, several records at a time. */
 async function applyAll(
-  { source, events }: FromSource,
+  { source, reads }: FromSource,
   command: Pick<CrmCommand, 'correlationId' | 'deadlineMs' | 'telemetry'>,
-): Promise<CrmAnswer[]> {
+): Promise<EventAnswer[]> {
   const services = await bridge.services();
   const { correlationId, deadlineMs, telemetry } = command;
-  const answers = new Map<FromSource['events'][number], CrmAnswer>();
-  await severalAtATime(
-    RECORDS_AT_A_TIME,
-    [...Map.groupBy(events, ({ recordId }) => recordId).values()],
-    async (group) => {
-      for (const event of group) {
-        answers.set(event, await applyCrmEvent(services, { source, event, correlationId, deadlineMs, telemetry }));
-      }
-    },
-  );
-  return events.flatMap((event) => answers.get(event) ?? []);
+  const answers = new Map<FromSource['reads'][number], EventAnswer>();
+  for (const read of reads) {
+    if (read.ok) continue;
+    answers.set(read, { kind: 'unfit', violations: read.violations });
+    telemetry.log('warn', 'an event of a list was refused', { violations: read.violations.length });
+  }
+  const events = reads.flatMap((read) => (read.ok ? [{ read, event: read.event }] : []));
+  const byRecord = Map.groupBy(events, ({ event }) => event.recordId).values();
+  await severalAtATime(RECORDS_AT_A_TIME, [...byRecord], async (group) => {
+    for (const { read, event } of group) {
+      answers.set(read, await applyCrmEvent(services, { source, event, correlationId, deadlineMs, telemetry }));
+    }
+  });
+  return reads.flatMap((read) => answers.get(read) ?? []);
 }
 
 /** What is wrong in itself will not get better by being delivered again: it is told, and that is all. */

@@ -24,8 +24,9 @@ export interface CrmVariable extends Omit<Variable, 'expiresAtMs'> {
   readonly ttlSeconds?: number;
 }
 
-export type CrmEvents =
-  | { readonly ok: true; readonly events: readonly CrmEvent[] }
+/** One event, or what is wrong with it. */
+export type CrmEventRead =
+  | { readonly ok: true; readonly event: CrmEvent }
   | { readonly ok: false; readonly violations: readonly Violation[] };
 
 /** Events that one call may bring along. HubSpot sends up to 100 at once. */
@@ -37,21 +38,24 @@ const ID = /^[^\p{Cc}\p{Cs}]{1,256}$/u;
 /** The last moment that an {@link occurrenceStamp} can tell, and RFC 3339. */
 const LATEST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 
+/** Of an id so much counts where events occur at the same time: a stamp lies in every item that it is about. */
+const STAMPED_ID_BYTES = 40;
+
 /** From here on a number of epoch seconds is one of milliseconds: as seconds, it would lie in the year 5138. */
 const FIRST_MILLISECONDS = 1e11;
 
 /**
  * Reads what a source has sent: one event, or an array of them. Bodies have been strict JSON before, and the source has been checked.
  *
- * @returns every event, or everything that is wrong with any of them; in an array, pointers begin with the element's index
+ * @returns every event, or everything that is wrong with it, in their order; in an array, pointers begin with the element's index
  */
-export function readCrmEvents(source: CrmSource, body: JsonValue): CrmEvents {
-  if (!Array.isArray(body)) return together([readEvent(source, body, '')]);
+export function readCrmEvents(source: CrmSource, body: JsonValue): readonly CrmEventRead[] {
+  if (!Array.isArray(body)) return [readEvent(source, body, '')];
   if (body.length > MAX_CRM_EVENTS) {
     const message = `has more than ${MAX_CRM_EVENTS} events`;
-    return { ok: false, violations: [{ pointer: '', code: 'too-many-events', message }] };
+    return [{ ok: false, violations: [{ pointer: '', code: 'too-many-events', message }] }];
   }
-  return together(body.map((event: JsonValue, index) => readEvent(source, event, `/${index}`)));
+  return body.map((event: JsonValue, index) => readEvent(source, event, `/${index}`));
 }
 
 /**
@@ -60,7 +64,8 @@ export function readCrmEvents(source: CrmSource, body: JsonValue): CrmEvents {
  */
 export function occurrenceStamp({ occurredAtMs, eventId }: Pick<CrmEvent, 'occurredAtMs' | 'eventId'>): string {
   const time = String(occurredAtMs).padStart(String(LATEST_MS).length, '0');
-  return `${time}#${Buffer.from(eventId, 'utf8').toString('hex')}`;
+  const id = Buffer.from(eventId, 'utf8');
+  return `${time}#${id.subarray(0, STAMPED_ID_BYTES).toString('hex')}`;
 }
 
 /** Epoch seconds or milliseconds, whichever it must be, as milliseconds. */
@@ -70,14 +75,8 @@ export function epochMs(epoch: number): number {
 
 type Read<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly violations: Violation[] };
 
-function together(all: readonly Read<CrmEvent>[]): CrmEvents {
-  const violations = all.flatMap((read) => (read.ok ? [] : read.violations));
-  if (violations.length > 0) return { ok: false, violations };
-  return { ok: true, events: all.flatMap((read) => (read.ok ? [read.value] : [])) };
-}
-
 /** @param at - pointer to the event itself */
-function readEvent(source: CrmSource, event: JsonValue, at: string): Read<CrmEvent> {
+function readEvent(source: CrmSource, event: JsonValue, at: string): CrmEventRead {
   const eventId = readId(event, source.eventId, at);
   const recordId = readId(event, source.recordId, at);
   const occurredAt = readMoment(event, source.occurredAt, at);
@@ -85,7 +84,7 @@ function readEvent(source: CrmSource, event: JsonValue, at: string): Read<CrmEve
   if (eventId.ok && recordId.ok && occurredAt.ok && variables.ok) {
     return {
       ok: true,
-      value: {
+      event: {
         eventId: eventId.value,
         identity: identityOf(source, event, eventId.value),
         recordId: recordId.value,

@@ -1,3 +1,4 @@
+import { MASK } from './piiPaths.ts';
 import { tokensOf } from './pointer.ts';
 
 /** Which events a destination wants to hear of. */
@@ -15,7 +16,7 @@ interface Told {
 
 /**
  * Whether an event is for a destination. One that names no paths is about the session itself, and for everybody; one that does not
- * name all of them might be.
+ * name all of them, or has masked a key, might be.
  */
 export function isWanted(
   { eventTypes, keyPrefixes }: EventFilter,
@@ -24,5 +25,6 @@ export function isWanted(
   if (eventTypes !== undefined && !eventTypes.includes(type)) return false;
   const { paths, pathsOmitted = 0 } = data;
   if (keyPrefixes === undefined || paths.length === 0 || pathsOmitted > 0) return true;
-  return paths.some((path) => keyPrefixes.some((prefix) => (tokensOf(path)[0] ?? '').startsWith(prefix)));
+  const keys = paths.map((path) => tokensOf(path)[0] ?? '');
+  return keys.some((key) => key === MASK || keyPrefixes.some((prefix) => key.startsWith(prefix)));
 }

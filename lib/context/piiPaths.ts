@@ -2,7 +2,7 @@ import { pointerOf, tokensOf } from './pointer.ts';
 import type { SchemaRules } from './schemaRules.ts';
 
 /** Stands for the name of what is personal, and for all that is inside it. */
-const MASK = '*';
+export const MASK = '*';
 
 /** JSON Pointers as they may be told outside: what the schema calls personal (`x-pii`) has no name there. Each once. */
 export function maskPii({ ruleOf }: Pick<SchemaRules, 'ruleOf'>, paths: readonly string[]): string[] {

@@ -25,5 +25,5 @@ const JITTER = 0.1;
  */
 export function retryPauseMs(failures: number, uniform: number): number | undefined {
   const pauseMs = RETRY_PAUSES_MS[failures - 1];
-  return pauseMs && Math.ceil(pauseMs * (1 - JITTER + 2 * JITTER * uniform));
+  return pauseMs && Math.round(pauseMs * (1 - JITTER + 2 * JITTER * uniform));
 }

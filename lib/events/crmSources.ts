@@ -90,7 +90,8 @@ function sourcesFile() {
         eventId: pointer,
         uniqueWith: z.exactOptional(z.array(pointer, 'must be a list')),
         occurredAt: pointer,
-        mapping: z.array(mapping, 'is missing or not a list'),
+        // Each takes part in the condition of one write, of which DynamoDB takes 4 KB.
+        mapping: z.array(mapping, 'is missing or not a list').check(z.maxLength(32, 'has more than 32 entries')),
       },
       'must be an object',
     )

@@ -53,12 +53,20 @@ export async function guardedPost(request: PostRequest, options: GuardOptions): 
   const { clock } = options;
   const timeIsUp = new AbortController();
   const settled = new AbortController();
+  // The status is the answer, whether or not its body ever ends.
+  let status: number | undefined;
   const timeout = clock.sleep(request.timeoutMs, settled.signal).then((): PostOutcome => {
     timeIsUp.abort('timeout');
-    return { kind: 'failed', code: 'TIMEOUT' };
+    return status === undefined ? { kind: 'failed', code: 'TIMEOUT' } : { kind: 'answer', status };
   });
+  const onStatus = (answered: number) => {
+    status = answered;
+  };
   // Neither the resolver nor the transport is relied on to obey the signal.
-  const outcome = await Promise.race([exchange(target, request, options, timeIsUp.signal), timeout]);
+  const outcome = await Promise.race([
+    exchange(target, request, options, { signal: timeIsUp.signal, onStatus }),
+    timeout,
+  ]);
   settled.abort('answered');
   return outcome;
 }
@@ -77,7 +85,7 @@ async function exchange(
   url: URL,
   { headers, body }: PostRequest,
   { allowPrivate, resolve = resolveBySystem }: GuardOptions,
-  signal: AbortSignal,
+  { signal, onStatus }: { readonly signal: AbortSignal; readonly onStatus: (status: number) => void },
 ): Promise<PostOutcome> {
   try {
     const hostname = url.hostname.replace(/^\[|\]$/g, '');
@@ -89,7 +97,7 @@ async function exchange(
       return { kind: 'refused', reason: 'private-address' };
     }
     if (signal.aborted) return { kind: 'failed', code: 'TIMEOUT' };
-    const status = await post(url, body, {
+    const status = await post(url, body, onStatus, {
       method: 'POST',
       headers: { ...headers, 'content-length': String(Buffer.byteLength(body, 'utf8')) },
       // A connection that is kept would outlive what was checked.
@@ -113,12 +121,14 @@ function checkedLookup(addresses: readonly LookupAddress[]): NonNullable<Request
 }
 
 /** The status of the answer, once its body has been thrown away. */
-function post(url: URL, body: string, options: RequestOptions): Promise<number> {
+function post(url: URL, body: string, onStatus: (status: number) => void, options: RequestOptions): Promise<number> {
   return new Promise((resolve, reject) => {
     const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
     const request = send(url, options, (answer) => {
-      // The status is the answer: a body that is cut off, or does not end, does not change it.
-      const answered = () => resolve(answer.statusCode ?? 0);
+      // A body that is cut off does not change it.
+      const { statusCode = 0 } = answer;
+      onStatus(statusCode);
+      const answered = () => resolve(statusCode);
       answer.on('error', answered).on('close', answered);
       discard(answer);
     });

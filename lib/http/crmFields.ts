@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { type CrmEvent, readCrmEvents } from '../context/crmEvents.ts';
+import { type CrmEventRead, readCrmEvents } from '../context/crmEvents.ts';
 import type { CrmSource } from '../context/crmSource.ts';
 import type { JsonValue } from '../context/json.ts';
 import { strictBodyOf } from './body.ts';
@@ -15,7 +15,8 @@ export type CrmSources = ReadonlyMap<string, CrmSource>;
 /** A source with what it has sent. */
 export interface FromSource {
   readonly source: string;
-  readonly events: readonly CrmEvent[];
+  /** In their order; of a list some may be no events. */
+  readonly reads: readonly CrmEventRead[];
 }
 
 const anyJson = z.custom<JsonValue>(() => true);
@@ -30,16 +31,18 @@ const changed = z.object({
 });
 
 /**
- * What a source has sent, event by event.
- * @throws {Problem} `unknown-source`, or `validation-failed` with every violation.
+ * What a source has sent, event by event. In a list, one that is wrong does not take the others with it: the sender would send all
+ * of them again, and again.
+ * @throws {Problem} `unknown-source`; `validation-failed` with every violation, where nothing of it can be used.
  */
 export function readEvents(sources: CrmSources, name: string, { value, violations }: JsonBody): FromSource {
   const source = sources.get(name);
   if (source === undefined) throw new Problem('unknown-source');
-  const read = readCrmEvents(source, parseBody(anyJson, { value, violations: [] }));
-  const errors = [...violations, ...(read.ok ? [] : read.violations)];
-  if (!read.ok || errors.length > 0) throw new Problem('validation-failed', { errors });
-  return { source: name, events: read.events };
+  const reads = readCrmEvents(source, parseBody(anyJson, { value, violations: [] }));
+  const errors = [...violations, ...reads.flatMap((read) => (read.ok ? [] : read.violations))];
+  const isUsable = violations.length === 0 && reads.some(({ ok }) => ok);
+  if (errors.length > 0 && !isUsable) throw new Problem('validation-failed', { errors });
+  return { source: name, reads };
 }
 
 export function isRecordChanged(event: unknown): boolean {

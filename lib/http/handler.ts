@@ -232,11 +232,13 @@ async function answerOf(
 }
 
 /** What was called, as the caller called it. */
-function callOf({ rawPath = '', rawQueryString = '', requestContext = {} }: HttpEvent, headers: AnyRequest['headers']) {
+function callOf(event: HttpEvent, headers: AnyRequest['headers']) {
+  const { rawPath = '', rawQueryString = '' } = Object.fromEntries(stringsOf({ ...event }));
+  const { domainName = '' } = Object.fromEntries(stringsOf({ ...event.requestContext }));
+  const { method = '' } = Object.fromEntries(stringsOf({ ...event.requestContext?.http }));
   const query = rawQueryString === '' ? '' : `?${rawQueryString}`;
-  const { domainName = '', http = {} } = requestContext;
   const protocol = headers.get('x-forwarded-proto') ?? 'https';
-  return { method: http.method ?? '', url: `${protocol}://${domainName}${rawPath}${query}` };
+  return { method, url: `${protocol}://${domainName}${rawPath}${query}` };
 }
 
 /** Answers hold a customer's data: nobody on the way keeps or sniffs them. */

@@ -1,12 +1,13 @@
 import { valueHash } from '../context/canonicalJson.ts';
 import { type CrmEvent, occurrenceStamp } from '../context/crmEvents.ts';
 import { isExpired } from '../context/expiry.ts';
-import { hashOf, type Mirror, mirrorId, pathOf } from '../context/mirror.ts';
+import { hashOf, type Mirror, type MirrorVariable, mirrorId, pathOf } from '../context/mirror.ts';
 import { type Variable, variableId } from '../context/variables.ts';
 import type { Vault } from '../platform/vault.ts';
 import { type LaneAnswer, runOperation, type TooLarge } from './lane.ts';
 import { newOperation } from './newOperation.ts';
 import type { BoundSession, CrmEventOutcome, CrmRecords, CrmSessionResult, Occurrence } from './ports/crm.ts';
+import type { MeasuredFunction } from './ports/rollups.ts';
 import type { Lane, OutcomeCode } from './ports/sessionStore.ts';
 import type { Telemetry } from './ports/telemetry.ts';
 import type { LaneDeps } from './push.ts';
@@ -41,7 +42,7 @@ export type CrmAnswer =
   /** Some session could not be served, and nothing is left of the attempt: the event is to come again. */
   | Failed
   /** It is never to come again: the upstream takes nothing as large. */
-  | TooLarge;
+  | (TooLarge & { readonly eventId: string });
 
 type Busy = Extract<LaneAnswer, { kind: 'busy' }>;
 
@@ -52,8 +53,10 @@ interface Failed {
 
 /** By how much a source's clock may be ahead of ours. */
 const AHEAD_MS = 300_000;
-/** Sessions in work at a time: no more requests leave one instance at once anyway (SPEC 3 "Rate"). */
-const AT_A_TIME = 5;
+/** Stamps begin with a digit. */
+const BEYOND_ALL = '~';
+/** Sessions in work at a time: twice as many as requests leave at once (SPEC 3 "Rate"), so that the next are ready to go. */
+const AT_A_TIME = 10;
 
 /** Who a source is in the audit trail. */
 export function crmClient(source: string): string {
@@ -64,48 +67,64 @@ export function crmClient(source: string): string {
  * Puts what a CRM says of a record into every live session that is bound to it (SPEC 7 "In").
  *
  * ```text
- *   seen? ──────────┐
- *   bound sessions ─┼─▶ for each: live? changed? ─▶ lane (commit, push, settle) ─▶ note as seen
- *   claim paths ────┘
+ *   seen? late? ─────┬─▶ for each: live? changed? ─▶ lane (commit, push, settle) ─▶ note as applied, and as seen
+ *   bound sessions ──┘
  * ```
  *
- * Noted as seen at the end: an event that comes again after a crash takes the same way again, and finds by its idempotency key
- * what is done. The record remembers the last occurrence of each path, so that what comes late changes nothing; so does each lane,
- * because of two events that are under way at once the later one may be the first to get there.
+ * Noted at the end: an event that comes again after a crash takes the same way again, and finds by its idempotency key what is
+ * done. The record remembers the last occurrence of each path, so that what comes late changes nothing; so does each lane, in its
+ * commit, because of two events that are under way at once the later one may be the first to get there.
  * @throws {StoreError} when it could not be recorded everywhere: the event is to come again.
  */
 export async function applyCrmEvent(deps: CrmDeps, command: CrmCommand): Promise<CrmAnswer> {
   const { records, clock, cognigy } = deps;
-  const { source, event } = command;
+  const { source, event, telemetry } = command;
   const { eventId, identity, recordId } = event;
   const nowMs = clock.now();
-  // A clock that is far ahead must not silence its record until then.
-  const occurredAtMs = Math.min(event.occurredAtMs, nowMs + AHEAD_MS);
   const variables = event.variables.map(({ ttlSeconds, ...variable }): Variable => {
     return { ...variable, ...(ttlSeconds !== undefined && { expiresAtMs: nowMs + ttlSeconds * 1_000 }) };
   });
   const bytes = cognigy.injectBytes({ variables });
   const maxBytes = cognigy.capabilities.injectMaxBytes;
-  if (bytes > maxBytes) return { kind: 'too-large', bytes, maxBytes };
+  if (bytes > maxBytes) return { kind: 'too-large', eventId, bytes, maxBytes };
 
-  const seen = await records.seen(source, identity, nowMs);
-  if (seen !== undefined) return { kind: 'done', eventId, outcome: 'duplicate', sessions: seen.sessions };
   const record = { source, recordId };
-  const occurrence = { record, stamp: occurrenceStamp({ occurredAtMs, eventId }), paths: variables.map(variableId) };
-  const [bound, paths] = await Promise.all([records.boundSessions(record, nowMs), records.claim(occurrence, nowMs)]);
+  const occurrence = { record, ...momentOf(event, nowMs), paths: variables.map(variableId) };
+  const [seen, bound, paths] = await Promise.all([
+    records.seen(source, identity, nowMs),
+    records.boundSessions(record, nowMs),
+    records.currentPaths(occurrence),
+  ]);
+  if (seen !== undefined) return { kind: 'done', eventId, outcome: 'duplicate', sessions: seen.sessions };
   const update = only({ variables, occurrence }, paths);
-  const results = await severalAtATime(AT_A_TIME, bound, (each) => new Addressee(deps, command, each).apply(update));
+  const together = new Together(telemetry);
+  const results = await severalAtATime(AT_A_TIME, bound, (each) => {
+    return new Addressee(deps, { ...command, telemetry: together.telemetry }, each).apply(update);
+  }).finally(() => together.tell());
 
   const untaken = results.find((result) => result?.kind === 'busy' || result?.kind === 'failed');
   if (untaken !== undefined) return untaken;
   const sessions = results.flatMap((result) => (result?.kind === 'done' ? [result.result] : []));
-  const outcome = outcomeOf(sessions);
-  await records.noteSeen(source, identity, { outcome, sessions }, clock.now());
+  const isLate = variables.length > 0 && paths.length === 0;
+  const outcome = outcomeOf(sessions, isLate);
+  // Not before: what came to nothing is to come again, and must not be late then.
+  await Promise.all([
+    records.noteApplied(update.occurrence, clock.now()),
+    records.noteSeen(source, identity, { outcome, sessions }, clock.now()),
+  ]);
   return { kind: 'done', eventId, outcome, sessions };
 }
 
-function outcomeOf(sessions: readonly CrmSessionResult[]): Exclude<CrmEventOutcome, 'duplicate'> {
-  if (sessions.length === 0) return 'no-live-session';
+/** What was stamped later than that was stamped by a clock that is far ahead: it must not silence its record until then. */
+function momentOf({ occurredAtMs, eventId }: CrmEvent, nowMs: number): Pick<Occurrence, 'stamp' | 'horizon'> {
+  const stamp = occurrenceStamp({ occurredAtMs, eventId });
+  const horizon = occurrenceStamp({ occurredAtMs: nowMs + AHEAD_MS, eventId: '' });
+  // Of two that are ahead the later one counts.
+  return { stamp, horizon: stamp > horizon ? BEYOND_ALL : horizon };
+}
+
+function outcomeOf(sessions: readonly CrmSessionResult[], isLate: boolean): Exclude<CrmEventOutcome, 'duplicate'> {
+  if (sessions.length === 0) return isLate ? 'stale-ignored' : 'no-live-session';
   return sessions.every(({ status }) => status === 'stale-ignored') ? 'stale-ignored' : 'applied';
 }
 
@@ -179,21 +198,24 @@ class Addressee {
     const isAtRest = lane.journal.length === lane.endedVersions.size && lane.idleUntilMs > nowMs;
     if (!isAtRest || lane.stateRef === undefined) return false;
     const stored = await this.#deps.store.readMirror(lane, lane.stateRef);
-    return stored !== undefined && variables.every((variable) => holds(stored.mirror, variable, nowMs));
+    if (stored === undefined) return false;
+    // What came before that may be in the bot otherwise than the mirror has it.
+    const isCertain = ({ version }: MirrorVariable) => version > lane.unknownVersion;
+    return variables.every((variable) => holds(stored.mirror, variable, nowMs, isCertain));
   }
 
   async #inject(update: Update): Promise<Applied> {
     const { cognigy, clock, vault } = this.#deps;
     const { source, event, correlationId, deadlineMs, telemetry } = this.#command;
     const { sessionId } = this.#session;
-    const permit = cognigy.prepare({ deadlineMs, mayWait: false });
+    const permit = cognigy.prepare({ deadlineMs, mayWait: true });
     await clock.turn();
     // What the event is told by alone: the same one has one effect, whatever else it says the second time.
     const key = vault.fingerprint(['crm', source, event.identity]);
     const answer = await runOperation(this.#deps, {
       sessionId,
       deadlineMs,
-      telemetry: oneOfMany(telemetry),
+      telemetry,
       permit,
       operation: newOperation(this.#deps, {
         kind: 'inject',
@@ -215,7 +237,11 @@ class Addressee {
     }
     if (answer.kind === 'settled' && answer.outcome.kind === 'refused') {
       const { code } = answer.outcome;
-      if (isAboutAccess(code)) return { kind: 'failed', code };
+      if (isAboutAccess(code)) {
+        // What occurred before it may come instead.
+        await this.#deps.store.withdrawOccurrence(sessionId, update.occurrence);
+        return { kind: 'failed', code };
+      }
       if (code === 'session-ended') await this.#unbind();
     }
     return answer.kind === 'busy' ? answer : done(resultOf(answer));
@@ -227,16 +253,44 @@ class Addressee {
   }
 }
 
-/** Each session's operation counts, although they are done by one invocation. */
-function oneOfMany(telemetry: Telemetry): Telemetry {
-  return {
-    count: (metric, value) => telemetry.count(metric, value),
-    duration: (metric, ms) => telemetry.duration(metric, ms),
-    beside: (work, failure) => telemetry.beside(work, failure),
-    log: (level, message, fields, error) => telemetry.log(level, message, fields, error),
-    operationsSettling: ({ confirmed, own }) =>
-      telemetry.operationsSettling({ confirmed, ...(own && { own: { ...own, isOneOfMany: true } }) }),
-  };
+/** What is said of the operations of many sessions, told at once: to be counted takes a write each time. */
+class Together {
+  readonly #telemetry: Telemetry;
+  readonly #confirmed = new Map<MeasuredFunction, number>();
+  #successes = 0;
+  #failures = 0;
+
+  constructor(telemetry: Telemetry) {
+    this.#telemetry = telemetry;
+  }
+
+  /** For the work on one session. */
+  get telemetry(): Telemetry {
+    const telemetry = this.#telemetry;
+    return {
+      count: (metric, value) => telemetry.count(metric, value),
+      duration: (metric, ms) => telemetry.duration(metric, ms),
+      log: (level, message, fields, error) => telemetry.log(level, message, fields, error),
+      operationsSettling: ({ confirmed, own }) => {
+        for (const [name, count] of confirmed) this.#confirmed.set(name, (this.#confirmed.get(name) ?? 0) + count);
+        if (own?.isSuccess === true) this.#successes += 1;
+        if (own?.isSuccess === false) this.#failures += 1;
+      },
+    };
+  }
+
+  tell(): void {
+    const name = 'inject';
+    const nothing = new Map<MeasuredFunction, number>();
+    if (this.#failures > 0) {
+      this.#telemetry.operationsSettling({
+        confirmed: nothing,
+        own: { name, isSuccess: false, times: this.#failures },
+      });
+    }
+    const own = this.#successes > 0 && { own: { name, isSuccess: true, times: this.#successes } as const };
+    this.#telemetry.operationsSettling({ confirmed: this.#confirmed, ...own });
+  }
 }
 
 function done(result: CrmSessionResult): Applied {
@@ -244,11 +298,18 @@ function done(result: CrmSessionResult): Applied {
 }
 
 /** The bot has it already, and has it for long enough: at least half as long as it would have it then. */
-function holds(mirror: Mirror, variable: Variable, nowMs: number): boolean {
+function holds(
+  mirror: Mirror,
+  variable: Variable,
+  nowMs: number,
+  isCertain: (held: MirrorVariable) => boolean,
+): boolean {
   const held = mirror.variables.get(mirrorId({ scope: variable.scope, path: pathOf(variable) }));
-  if (held === undefined || isExpired(held, nowMs) || hashOf(held) !== valueHash(variable.value)) return false;
+  if (held === undefined || !isCertain(held) || isExpired(held, nowMs)) return false;
+  if (hashOf(held) !== valueHash(variable.value)) return false;
   const { expiresAtMs } = variable;
-  if (held.expiresAtMs === undefined || expiresAtMs === undefined) return held.expiresAtMs === expiresAtMs;
+  if (held.expiresAtMs === undefined) return true;
+  if (expiresAtMs === undefined) return false;
   return held.expiresAtMs - nowMs >= (expiresAtMs - nowMs) / 2;
 }
 

@@ -105,6 +105,10 @@ export interface PushReport {
 const HISTORY_KEPT_MS = 24 * 3_600_000;
 /** A permit that took this long to come has let other writers commit: worth another look at the lane. */
 const WAIT_WORTH_A_LOOK_MS = 25;
+/** A settle is over by then. */
+const PROMPT_DELAY_SECONDS = 1;
+/** Requests to the queue are given up after two seconds. */
+const NEWS_MS = 1_500;
 /** Refusals that one operation may have brought upon all that left with it. */
 const SPLIT_CODES: ReadonlySet<RefusalCode> = new Set(['upstream-rejected', 'conflict']);
 
@@ -697,13 +701,21 @@ class Push {
     };
   }
 
-  /** Beside the settle: who is prompted looks into the table, and comes again should he be there before it. */
+  /**
+   * Beside the settle, which is over when the prompt arrives. No answer waits for it: where it gets lost, the schedule sees to it.
+   * In a process that is frozen it fails late, and that is no news.
+   */
   #prompt(): void {
     const { prompts, clock } = this.#deps;
     if (prompts === undefined) return;
+    const startedAtMs = clock.now();
     const prompt = { kind: 'lane', session: this.#lane.key } as const;
-    const sent = clock.turn().then(() => prompts.send([prompt]));
-    this.#command.telemetry.beside(sent, 'nobody was prompted to tell an outcome');
+    const sent = clock.turn().then(() => prompts.send([prompt], PROMPT_DELAY_SECONDS));
+    sent.catch((error: unknown) => {
+      if (clock.now() - startedAtMs < NEWS_MS) {
+        this.#command.telemetry.log('warn', 'nobody was prompted to tell an outcome', {}, error);
+      }
+    });
   }
 
   /** It may have taken a while: what has expired on the way is not told (DESIGN I5). */

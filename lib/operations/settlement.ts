@@ -166,7 +166,7 @@ export function settlementOf(input: SettlementInput): Settled {
       releasedKeys,
       deferrals,
       deferredVersion,
-      ...unknownOf(lane, pending),
+      ...unknownOf(lane, attempts),
       ...(input.dialog !== undefined && { dialog: input.dialog }),
       sessionEnded: sessionEnded || (lane.hasEnded && input.stateRef === undefined),
       isOtherwiseIdle: !hasWork,
@@ -181,9 +181,13 @@ export function settlementOf(input: SettlementInput): Settled {
   };
 }
 
-/** A later push must know which values may be in the bot although nobody has said so (SCENARIOS 10). */
-function unknownOf(lane: Lane, pending: readonly Attempt[]): { unknownVersion?: number } {
-  const unknown = pending.filter(({ result }) => result.kind === 'unavailable' && result.outcomeUnknown);
+/** Later ones must know which values may be in the bot although nobody has said so (SCENARIOS 10, 22). */
+function unknownOf(lane: Lane, attempts: readonly Attempt[]): { unknownVersion?: number } {
+  const unknown = attempts.filter(
+    ({ result }) =>
+      (result.kind === 'unavailable' && result.outcomeUnknown) ||
+      (result.kind === 'refused' && result.code === 'upstream-bad-response' && result.attempts > 0),
+  );
   const unknownVersion = unknown.reduce(
     (highest, { operation }) => Math.max(highest, operation.entry.version),
     lane.unknownVersion,

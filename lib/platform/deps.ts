@@ -235,8 +235,10 @@ export const wireCrm = (
   readonly verify: (source: string, call: SignedCall) => SignatureVerdict;
 } => {
   const { clock, secrets, table, vault } = parts;
+  const liveOf = (name: string) =>
+    secrets.crm !== undefined && Object.hasOwn(secrets.crm, name) ? secrets.crm[name] : undefined;
   const problems = [...crmSources.values()].flatMap(({ name, scheme }) => {
-    const live = secrets.crm?.[name];
+    const live = liveOf(name);
     const problem = scheme === 'standard-webhooks' && live !== undefined ? webhookSecretProblem(live) : undefined;
     return problem === undefined ? [] : [`crm.${name}: ${problem}`];
   });
@@ -247,7 +249,7 @@ export const wireCrm = (
     sources: crmSources,
     verify: (name, call) => {
       const source = crmSources.get(name);
-      const live = secrets.crm !== undefined && Object.hasOwn(secrets.crm, name) ? secrets.crm[name] : undefined;
+      const live = liveOf(name);
       // Who nobody knows cannot prove who he is either.
       if (source === undefined || live === undefined) return { ok: false, reason: 'unconfigured' };
       return verifyCrmSignature(source, call, live, clock.now());

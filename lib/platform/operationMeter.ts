@@ -1,8 +1,10 @@
 import { bucketOf } from '../context/latencyHistogram.ts';
 import type { MeasuredFunction, RollupWriter, Tally } from '../operations/ports/rollups.ts';
 import type { OperationEnd, Settling } from '../operations/ports/telemetry.ts';
-import { waitAMoment } from './aMoment.ts';
 import type { Clock } from './clock.ts';
+
+/** An answer is not kept back longer than this by its own count. */
+const PATIENCE_MS = 200;
 
 /** Where operations are counted, and by which clock. */
 export interface MeterOptions {
@@ -46,18 +48,23 @@ export class OperationMeter {
    * request counts as timed out when the process goes on, and is sent, and counted, again.
    */
   async end(): Promise<void> {
-    await waitAMoment(this.#clock, this.#writes);
+    if (this.#writes.length === 0) return;
+    const over = new AbortController();
+    await Promise.race([Promise.all(this.#writes), this.#clock.sleep(PATIENCE_MS, over.signal)]);
+    over.abort('counted');
   }
 
-  #countOwn({ name, isSuccess, isOneOfMany = false }: OperationEnd, confirmed: number): void {
-    if (this.#hasCountedOwn && !isOneOfMany) {
+  #countOwn({ name, isSuccess, times }: OperationEnd, confirmed: number): void {
+    if (this.#hasCountedOwn && times === undefined) {
       this.#add(name, confirmation(confirmed));
       return;
     }
     this.#hasCountedOwn = true;
     const ms = Math.max(0, Math.round(this.#clock.now() - this.#startedAtMs));
-    const latencies = new Map([[bucketOf(ms), 1]]);
-    this.#add(name, { operations: 1, successes: isSuccess ? 1 : 0, confirmed, latencySumMs: ms, latencies });
+    const operations = times ?? 1;
+    const latencies = new Map([[bucketOf(ms), operations]]);
+    const successes = isSuccess ? operations : 0;
+    this.#add(name, { operations, successes, confirmed, latencySumMs: ms * operations, latencies });
   }
 
   #add(name: MeasuredFunction, tally: Tally): void {

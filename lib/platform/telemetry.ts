@@ -1,8 +1,6 @@
 import { Logger } from '@aws-lambda-powertools/logger';
 import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
 import type { OperationEnd, Telemetry } from '../operations/ports/telemetry.ts';
-import { waitAMoment } from './aMoment.ts';
-import { systemClock } from './clock.ts';
 import { type MeterOptions, OperationMeter } from './operationMeter.ts';
 import { SecretError } from './secrets.ts';
 
@@ -52,17 +50,12 @@ export class TelemetryFactory {
         telemetry.count('OperationNotCounted');
         telemetry.log('error', 'an operation could not be counted', {}, error);
       });
-    const besides: Promise<void>[] = [];
-    const clock = this.#meter?.clock ?? systemClock;
     return {
       ...telemetry,
-      beside: (work, failure) => {
-        besides.push(work.catch((error) => telemetry.log('warn', failure, {}, error)));
-      },
       operationsSettling: (settling) => meter?.settling(settling),
       operationAnswered: (end) => meter?.answered(end),
       flush: async () => {
-        await Promise.all([meter?.end(), waitAMoment(clock, besides)]);
+        await meter?.end();
         for (const figure of figures.splice(0)) this.#metrics.addMetric(...figure);
         this.#metrics.publishStoredMetrics();
       },

@@ -3,7 +3,7 @@ import type { Bindings, BoundSession, RecordRef } from '../operations/ports/crm.
 import { StoreError } from '../operations/ports/sessionStore.ts';
 import type { Vault } from '../platform/vault.ts';
 import { boundSessionKey, mirroredBinding, recordPk, sessionPk } from './keys.ts';
-import { type Item, type Table, ttlSeconds } from './table.ts';
+import { type Item, type Key, type Table, ttlSeconds } from './table.ts';
 
 const BINDING_FORMAT = 1;
 /** As long as a session lives upstream, at the longest. */
@@ -21,12 +21,24 @@ export class DynamoBindings implements Bindings {
 
   async bind(record: RecordRef, sessionId: SessionId, nowMs: number): Promise<void> {
     const key = this.#keyOf(record, sessionId);
-    const common = { format: BINDING_FORMAT, ttl: ttlSeconds(nowMs + KEPT_MS) };
+    const ttl = ttlSeconds(nowMs + KEPT_MS);
     const sealedId = this.vault.seal(key.pk, Buffer.from(sessionId, 'utf8'));
-    await this.table.putMany([
-      { ...mirroredBinding(key), ...common },
-      { ...key, ...common, sealedId, boundAtMs: nowMs },
-    ]);
+    // The session's side first: an erase in between finds both.
+    await this.#put(mirroredBinding(key), { ttl });
+    await this.#put(key, { ttl, sealedId, boundAtMs: nowMs });
+  }
+
+  async #put(key: Key, attributes: Readonly<Record<string, unknown>>): Promise<void> {
+    const all = Object.entries({ format: BINDING_FORMAT, ...attributes });
+    const result = await this.table.update({
+      answer: 'nothing',
+      key,
+      expression: `SET ${all.map(([name]) => `#${name} = :${name}`).join(', ')}`,
+      condition: 'NOT #format > :format',
+      names: Object.fromEntries(all.map(([name]) => [`#${name}`, name])),
+      values: Object.fromEntries(all.map(([name, value]) => [`:${name}`, value])),
+    });
+    if (result.kind === 'condition-failed') throw unknownFormat();
   }
 
   async unbind(record: RecordRef, sessionId: SessionId): Promise<void> {
@@ -44,6 +56,14 @@ export class DynamoBindings implements Bindings {
       const sessionId = parseSessionId(Buffer.from(this.vault.open(String(pk), sealedId)).toString('utf8'));
       if (sessionId !== undefined) return { sessionId, boundAtMs };
     }
-    throw new StoreError('store-unavailable', new Error('a binding is damaged, or of a format that is not known'));
+    throw unknownFormat();
   }
+}
+
+/** For what is damaged, or what a newer bridge has written: better no answer than damage (SCENARIOS 48). */
+export function unknownFormat(): StoreError {
+  return new StoreError(
+    'store-unavailable',
+    new Error('an item of a CRM is damaged, or of a format that is not known'),
+  );
 }

@@ -69,6 +69,10 @@ export class DynamoLaneStore implements LaneStore {
     return this.lanes.noteOccurrence(lane, occurrence);
   }
 
+  withdrawOccurrence(sessionId: SessionId, occurrence: Occurrence) {
+    return this.lanes.withdrawOccurrence({ sessionId }, occurrence);
+  }
+
   noteRefusal(sessionId: SessionId, refusal: NewAuditEntry, dueAtMs: number) {
     return this.lanes.noteRefusal({ sessionId }, refusal, dueAtMs);
   }

@@ -11,6 +11,7 @@ import type { Vault } from '../platform/vault.ts';
 import { dueShardName, laneKey, sessionKeyOf, sessionPk } from './keys.ts';
 import { decodeLane, decodeProgress, type LaneItem, type LinkedItem, PROGRESS_PATHS } from './laneItem.ts';
 import type { SessionPlace } from './mirrors.ts';
+import { OCCURRED } from './occurrences.ts';
 import type { Payloads } from './payloads.ts';
 import type { Item, Table } from './table.ts';
 
@@ -19,6 +20,8 @@ export interface StoredLane extends Lane {
   readonly item: LaneItem;
   /** Generations of idempotency keys that the item still carries. */
   readonly generations: readonly number[];
+  /** Names of the attributes that say when something of a CRM occurred, latest first. */
+  readonly occurrences: readonly string[];
 }
 
 /** Reads lanes, and knows what of them the rest of the store needs. */
@@ -93,6 +96,7 @@ export class LaneReader {
       hasOutbox: item.outbox.audit.length + item.outbox.answers.length > 0,
       hasRefusals: item.refusals.length > 0,
       generations: Object.keys(raw).flatMap((name) => (/^idem\d+$/.test(name) ? [Number(name.slice(4))] : [])),
+      occurrences: occurrencesOf(raw),
       ...(item.lease !== undefined && { lease: item.lease }),
       ...(item.stateRef !== undefined && { stateRef: item.stateRef }),
     };
@@ -126,6 +130,11 @@ export class LaneReader {
     const { chain, erasedSeq, outbox } = asStored(lane).item;
     return { ...this.placeOf(lane), chain, erasedSeq, unarchived: outbox.audit };
   }
+}
+
+function occurrencesOf(raw: Item): string[] {
+  const stamps = Object.entries(raw).filter(([name]) => name.startsWith(OCCURRED));
+  return stamps.sort(([, a], [, b]) => (String(a) < String(b) ? 1 : -1)).map(([name]) => name);
 }
 
 /** @throws {TypeError} for a lane that some other store has read. */

@@ -25,7 +25,7 @@ import {
 import { auditKey, dueShardOf, laneKey, outcomeKey, recordPk, sessionPk } from './keys.ts';
 import { decodeLane, type JournalItem, LANE_FORMAT, type LaneItem, type LinkedItem } from './laneItem.ts';
 import { asStored, type LaneReader, type StoredLane } from './laneReader.ts';
-import { occurrenceClauses, occurrenceOf } from './occurrences.ts';
+import { currentPaths, occurrenceClauses } from './occurrences.ts';
 import { digestOf, isUnreadable, type Payloads } from './payloads.ts';
 import { type Table, ttlSeconds } from './table.ts';
 
@@ -34,6 +34,8 @@ const DAY_MS = 86_400_000;
 const JOURNAL_MAX = 100;
 const REFUSALS_MAX = 20;
 const IDEMPOTENCY_KEYS_MAX = 1_500;
+/** Of so many paths a lane knows what occurred last; the oldest are forgotten, and their records know it still. */
+const OCCURRENCES_MAX = 128;
 const JOURNAL_INLINE_BYTES = 1_024;
 /** An audit entry's payload lies in the lane up to this, whatever else does; */
 const AUDIT_INLINE_BYTES = 700;
@@ -193,7 +195,8 @@ export class Lanes {
     const { occurrence } = operation;
     if (occurrence !== undefined) {
       const prefix = this.#occurrencePrefix(occurrence);
-      const paths = occurrence.paths.filter((path) => occurrenceOf(item, path, prefix) > occurrence.stamp);
+      const current = currentPaths(occurrence, item, prefix);
+      const paths = occurrence.paths.filter((path) => !current.includes(path));
       if (paths.length > 0) return { kind: 'superseded', paths };
     }
     if (key === undefined || lane.journal.length >= JOURNAL_MAX) return { kind: 'busy' };
@@ -223,6 +226,19 @@ export class Lanes {
     return result.kind === 'updated';
   }
 
+  async withdrawOccurrence(session: SessionKey, occurrence: Occurrence): Promise<void> {
+    const { set, names } = this.#occurrenceClauses(occurrence);
+    await this.#table.update({
+      answer: 'nothing',
+      key: laneKey(sessionPk(this.#vault, session)),
+      expression: `REMOVE ${Object.keys(names).join(', ')}`,
+      // The same equations: what would be set is what is there.
+      condition: [FORMAT_IS_KNOWN, ...set].join(' AND '),
+      names: { '#format': 'format', ...names },
+      values: { ':format': LANE_FORMAT, ':stamp': occurrence.stamp },
+    });
+  }
+
   async takeLease(session: SessionKey, lease: Lease, nowMs: number): Promise<Lane | undefined> {
     const result = await this.#table.update({
       key: laneKey(sessionPk(this.#vault, session)),
@@ -247,6 +263,7 @@ export class Lanes {
     const closedIds = [...item.openIds].filter((id) => !journalIds.has(Buffer.from(id).toString()));
     const released = settlement.releasedKeys.map(idempotencyElement);
     const stale = staleGenerations(stored.generations, nowMs);
+    const outdated = stored.occurrences.slice(OCCURRENCES_MAX);
     // An index entry that stays where it is costs nothing; whoever has committed since has moved it to a good place.
     // Where the schedule would come late or never, it must not overlook what has been committed meanwhile.
     const mustNotMiss = settlement.dueAtMs === undefined || settlement.isOtherwiseIdle;
@@ -268,6 +285,7 @@ export class Lanes {
       ...indexesDown('journal', settlement.settledPrefix),
       ...indexesDown('refusals', item.refusals.length),
       ...stale.map(idempotencyAttribute),
+      ...outdated.map((_name, index) => `#outdated${index}`),
       ...(settlement.dueAtMs === undefined ? ['dueShard', 'dueAt'] : []),
       ...(settlement.nextExpiryMs === undefined ? ['nextExpiryMs'] : []),
     ];
@@ -288,7 +306,12 @@ export class Lanes {
         drop.length === 0 ? '' : `DELETE ${drop.join(', ')}`,
       ].join(' '),
       condition: [FORMAT_IS_KNOWN, LEASE_IS_MINE, ...(mustNotMiss ? [NOTHING_CAME_SINCE] : [])].join(' AND '),
-      names: { '#format': 'format', '#outbox': 'outbox', '#ttl': 'ttl' },
+      names: {
+        '#format': 'format',
+        '#outbox': 'outbox',
+        '#ttl': 'ttl',
+        ...Object.fromEntries(outdated.map((name, index) => [`#outdated${index}`, name])),
+      },
       values: {
         ':format': LANE_FORMAT,
         ':fence': settlement.fence,
@@ -400,13 +423,17 @@ export class Lanes {
     const { pk, outbox, salt, erasedSeq } = asStored(lane).item;
     const key = this.#vault.contentKey(salt);
     const live = outbox.audit.filter(({ seq }) => seq > erasedSeq);
-    return Promise.all(
-      live.map(async ({ operationId, atMs, payload }) => ({
-        operationId,
-        atMs,
-        payload: JSON.parse(Buffer.from(await this.#payloads.open(pk, payload, key)).toString('utf8')),
-      })),
-    );
+    const entries = live.map(async ({ operationId, atMs, payload }) => {
+      try {
+        const plain = await this.#payloads.open(pk, payload, key);
+        return [{ operationId, atMs, payload: JSON.parse(Buffer.from(plain).toString('utf8')) }];
+      } catch (error) {
+        // One that is damaged must not keep the others from being told: the audit trail says so.
+        if (isUnreadable(error)) return [];
+        throw error;
+      }
+    });
+    return (await Promise.all(entries)).flat();
   }
 
   /**
@@ -414,7 +441,7 @@ export class Lanes {
    * end of its audit chain, to which the erasure itself is linked. The payloads of the entries before it open no more.
    */
   async forget(lane: Lane, { nowMs, entry }: Erasure): Promise<boolean> {
-    const { item } = asStored(lane);
+    const { item, occurrences } = asStored(lane);
     const { pk, chain } = item;
     // The entries stay, so they must have their own items before the lane drops them.
     await this.#table.putMany(auditItems(pk, item.outbox.audit));
@@ -432,9 +459,16 @@ export class Lanes {
         'confirmedVersion = :version, endedVersions = :none, deferredVersion = :version, deferrals = :zero,',
         'journal = :none, idleUntilMs = :zero, hasEnded = :false, #ttl = :ttl',
         'REMOVE lease, sealedId, userKey, sealedUserId, dialog, stateRef, nextExpiryMs, refusals, openIds, dueShard, dueAt',
+        ...occurrences.map((_name, index) => `, #occurred${index}`),
       ].join(' '),
       condition: [FORMAT_IS_KNOWN, NOTHING_CAME_SINCE, CHAIN_IS_AS_SEEN].join(' AND '),
-      names: { '#format': 'format', '#outbox': 'outbox', '#ttl': 'ttl', '#hash': 'hash' },
+      names: {
+        '#format': 'format',
+        '#outbox': 'outbox',
+        '#ttl': 'ttl',
+        '#hash': 'hash',
+        ...Object.fromEntries(occurrences.map((name, index) => [`#occurred${index}`, name])),
+      },
       values: {
         ':format': LANE_FORMAT,
         ':salt': salt,

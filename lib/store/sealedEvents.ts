@@ -40,7 +40,8 @@ export class SealedEvents {
   }
 
   async #keyOf(pk: string): Promise<Uint8Array | undefined> {
-    const salt = (await this.#table.glance(laneKey(pk), ['salt']))?.['salt'];
+    // Consistently: an event that opens with an old salt only would be taken for erased.
+    const salt = (await this.#table.get(laneKey(pk)))?.['salt'];
     return salt instanceof Uint8Array ? this.#vault.contentKey(salt) : undefined;
   }
 }

@@ -4,6 +4,7 @@ import { type Bridge, LOCAL_KEY, one, startBridge } from '../fixtures/stack/brid
 import { expectProblem, send, violations } from '../fixtures/stack/http.ts';
 
 const CRM = { name: 'crm', apiKey: 'key-of-the-crm', operations: ['inject', 'audit'], keyPrefixes: ['crm_', 'hub_'] };
+const BINDER = { name: 'binder', apiKey: 'key-of-the-binder', operations: ['bindings'] };
 const READER = { name: 'reader', apiKey: 'key-of-the-reader', operations: ['inspect'] };
 const NOTHING = { name: 'nothing', apiKey: 'key-of-nothing', operations: ['values', 'injection', 'INJECT'] };
 const as = ({ apiKey }: { apiKey: string }) => ({ authorization: `Bearer ${apiKey}` });
@@ -11,7 +12,10 @@ const as = ({ apiKey }: { apiKey: string }) => ({ authorization: `Bearer ${apiKe
 describe('who gets in', () => {
   let bridge: Bridge;
   beforeAll(async () => {
-    bridge = await startBridge({ clients: [CRM, READER, NOTHING], webhookSecrets: [`whsec_${'c2VjcmV0'.repeat(4)}`] });
+    bridge = await startBridge({
+      clients: [CRM, BINDER, READER, NOTHING],
+      webhookSecrets: [`whsec_${'c2VjcmV0'.repeat(4)}`],
+    });
   });
   afterAll(() => bridge.close());
 
@@ -20,7 +24,11 @@ describe('who gets in', () => {
     .map((route) => route.split(' ') as [string, string]);
   const isSigned = ([, template]: [string, string]) => template.startsWith('/v1/webhooks/');
   const ofClients = routes.filter((route) => !isSigned(route));
-  const pathTo = (template: string, session: string) => template.replace(/\{\w+Id\}/, session);
+  const pathTo = (template: string, session: string) =>
+    template
+      .replace('{source}', 'generic')
+      .replace('{recordId}', 'ACC-1')
+      .replace(/\{\w+Id\}/, session);
   const sent = (session: string) => bridge.tenant.journal.entries({ sessionId: session });
 
   it.each(ofClients)('SCENARIO 36: %s %s takes nobody without a valid key', async (method, template) => {
@@ -53,6 +61,7 @@ describe('who gets in', () => {
   it('SCENARIO 36: these are all routes there are', () => {
     expect(routes.map((route) => route.join(' ')).sort()).toEqual([
       'DELETE /v1/sessions/{sessionId}',
+      'DELETE /v1/sessions/{sessionId}/bindings/{source}/{recordId}',
       'GET /v1/metrics',
       'GET /v1/sessions/{sessionId}',
       'GET /v1/sessions/{sessionId}/audit',
@@ -62,12 +71,15 @@ describe('who gets in', () => {
       'POST /v1/sessions/{sessionId}/sync',
       'POST /v1/sessions/{sessionId}/variables',
       'POST /v1/webhooks/cognigy',
+      'POST /v1/webhooks/crm/{source}',
+      'PUT /v1/sessions/{sessionId}/bindings/{source}/{recordId}',
     ]);
   });
 
   it.each(routes.filter(isSigned))(
     'SCENARIO 37: %s %s takes nothing that is not signed, whatever key comes with it',
-    async (method, path) => {
+    async (method, template) => {
+      const path = pathTo(template, 'sess_unsigned');
       for (const headers of [{}, { authorization: `Bearer ${LOCAL_KEY}` }, { 'x-api-key': LOCAL_KEY }]) {
         const body = JSON.stringify({
           sessionId: 'sess_unsigned',
@@ -113,6 +125,20 @@ describe('who gets in', () => {
     expect((await bridge.get('/v1/sessions/sess_grants/audit', as(CRM))).status).toBe(200);
     expect(bridge.puts('sess_grants')).toHaveLength(1);
   });
+
+  it.each(routes.filter(([, template]) => template.includes('/bindings/')))(
+    'SCENARIO 36: %s %s takes whoever has the grant "bindings", and nobody with others alone',
+    async (method, template) => {
+      const path = pathTo(template, 'sess_bindings');
+      for (const client of [CRM, READER]) {
+        expectProblem(await send(bridge.url, path, { method, headers: as(client) }), 403, 'forbidden');
+      }
+      const reply = await send(bridge.url, path, { method, headers: as(BINDER) });
+      expect(reply.status).toBe(method === 'PUT' ? 200 : 204);
+      // It is worth nothing elsewhere.
+      expectProblem(await bridge.inject('sess_bindings', one('crm_a', 1), as(BINDER)), 403, 'forbidden');
+    },
+  );
 
   it('SCENARIO 36: writing outside its key prefixes is 403, with a pointer to every such key', async () => {
     const variables = ['crm_a', 'a', 'hub_b', 'xcrm_', 'CRM_A'].map((key) => ({ key, value: 1 }));
@@ -169,6 +195,11 @@ describe("a tenant's session id prefix", () => {
         expectProblem(await bridge.get(`/v1/sessions/${id}/diff?from=0&to=1`), 400, 'invalid-session-id');
         expectProblem(await bridge.sync(id, { data: { a: 1 } }), 400, 'invalid-session-id');
         expectProblem(await bridge.erase(id), 400, 'invalid-session-id');
+        for (const method of ['PUT', 'DELETE']) {
+          const path = `/v1/sessions/${id}/bindings/generic/ACC-1`;
+          const headers = { authorization: `Bearer ${LOCAL_KEY}` };
+          expectProblem(await send(bridge.url, path, { method, headers }), 400, 'invalid-session-id');
+        }
       }
       expect(bridge.requests()).toHaveLength(1);
     } finally {

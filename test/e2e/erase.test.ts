@@ -125,7 +125,7 @@ describe('DELETE /v1/sessions/{sessionId}', () => {
     const own = (await items())
       .map(({ pk }) => pk.S)
       .find((pk: string) => pk.startsWith('SESSION#') && !before.has(pk));
-    expect(await kindsOf(own)).toEqual(['AUDIT', 'BLOB', 'LANE', 'OUTCOME', 'STATE']);
+    expect(await kindsOf(own)).toEqual(['AUDIT', 'BLOB', 'EVENT', 'LANE', 'OUTCOME', 'STATE']);
     await bridge.erase(session);
     expect(await kindsOf(own)).toEqual(['AUDIT', 'LANE']);
     const lane = (await items()).find(({ pk, sk }) => pk.S === own && sk.S === 'LANE');

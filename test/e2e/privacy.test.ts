@@ -100,7 +100,7 @@ describe.each(['DEBUG', 'INFO'])('SCENARIO 44, I7: a mixed load with log level %
           expect(Unit).toBe(Name === 'UpstreamLatency' ? 'Milliseconds' : 'Count');
         }
       }
-      expect(['inject', 'snapshot', 'sync', 'dialog-state', 'webhook']).toContain(record.function);
+      expect(['inject', 'snapshot', 'sync', 'dialog-state', 'webhook', 'crm', 'notify']).toContain(record.function);
     }
     for (const name of [
       'OperationConfirmed',

@@ -1,30 +1,75 @@
-import { execFile } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LOCAL_KEY } from '../fixtures/stack/bridge.ts';
-import type { Json } from '../fixtures/stack/http.ts';
+import { type Json, ULID } from '../fixtures/stack/http.ts';
 import { makeClone, npmStart, type Started } from '../fixtures/stack/npmStart.ts';
 import { eventually } from '../fixtures/stack/time.ts';
 
 const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
 
-/** The shell blocks of a section with something to send to `npm start`. */
-function requestsOf(section: string): string[] {
+/** The blocks of a section in a language. */
+function blocksOf(section: string, language: string): string[] {
   const text = README.split(/^## /m).find((each) => each.startsWith(`${section}\n`));
   if (text === undefined) throw new Error(`the README has no section "${section}"`);
-  const blocks = [...text.matchAll(/^```sh\n([\s\S]*?)^```/gm)].map(([, block = '']) => block);
-  return blocks.filter((block) => /localhost:30[01]0/.test(block));
+  return [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map(
+    ([, block = '']) => block,
+  );
+}
+
+/** The shell blocks of a section with something to send to `npm start`. */
+function requestsOf(section: string): string[] {
+  return blocksOf(section, 'sh').filter((block) => /localhost:30[01]0/.test(block));
+}
+
+/** `npm run receiver`, as its user sees it. */
+interface Receiver {
+  readonly url: string;
+  /** All it has printed so far. */
+  readonly printed: string;
+  end(): Promise<void>;
+}
+
+/** Starts it on a free port, and waits until it listens. */
+async function npmRunReceiver(directory: string): Promise<Receiver> {
+  const { PATH = '', HOME = '' } = process.env;
+  // In a group of its own: npm has children.
+  const child: ChildProcess = spawn('npm', ['run', '-s', 'receiver'], {
+    cwd: directory,
+    env: { PATH, HOME, RECEIVER_PORT: '0' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true,
+  });
+  let printed = '';
+  child.stdout?.on('data', (chunk) => {
+    printed += chunk;
+  });
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  const url = await eventually(() => /Waiting for deliveries at (\S+)\. /.exec(printed)?.[1], { what: 'the receiver' });
+  return {
+    url,
+    get printed() {
+      return printed;
+    },
+    end: () => {
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGTERM');
+      return ended;
+    },
+  };
 }
 
 describe('the requests in the README', () => {
   let clone: ReturnType<typeof makeClone>;
   let started: Started;
+  let receiver: Receiver;
   beforeAll(async () => {
     clone = makeClone();
-    started = await npmStart(clone.directory, { PORT: '0', SWEEP_SECONDS: '1' });
+    receiver = await npmRunReceiver(clone.directory);
+    started = await npmStart(clone.directory, { PORT: '0', SWEEP_SECONDS: '1', CRM_WEBHOOK_URL: receiver.url });
   });
   afterAll(async () => {
     await started.end('SIGKILL');
+    await receiver.end();
     clone.remove();
   });
 
@@ -35,10 +80,12 @@ describe('the requests in the README', () => {
       .replaceAll('http://localhost:3010', started.eventsUrl)
       .replaceAll('local-dev-key', LOCAL_KEY);
     const output = await new Promise<string>((resolve, reject) => {
-      execFile('sh', ['-e', '-c', command], (error, stdout) => (error === null ? resolve(stdout) : reject(error)));
+      execFile('sh', ['-e', '-c', command], { cwd: clone.directory }, (error, stdout) =>
+        error === null ? resolve(stdout) : reject(error),
+      );
     });
     // curl ends no answer with a new line, and in JSON there is a comma between objects.
-    const bodies = output.slice(output.indexOf('{')).split(/(?<=\})(?=\{)/);
+    const bodies = output.slice(output.indexOf('{')).split(/(?<=\})\s*(?=\{)/);
     return [output, ...bodies.map((body) => JSON.parse(body))];
   }
   const one = (blocks: readonly string[]): string => {
@@ -133,6 +180,81 @@ describe('the requests in the README', () => {
     expect(put).toEqual({ FailedEntryCount: 0, Entries: [{ EventId: expect.any(String) }] });
     const entries = await eventually(async () => (await started.send('/v1/sessions/sess_4/audit')).body.entries);
     expect(entries).toMatchObject([{ operation: 'sync', client: 'event:crm', outcome: 'confirmed' }]);
+  });
+
+  it('CRM: binds a session, takes a signed event, audits it, and the receiver prints the verified outcome', async () => {
+    const section = 'CRM: in and out';
+    const [receive, start] = blocksOf(section, 'sh');
+    expect([receive, start]).toEqual([
+      'npm run receiver\n',
+      // Where the receiver is unless it is told otherwise.
+      'CRM_WEBHOOK_URL=http://127.0.0.1:4020 npm start\n',
+    ]);
+    const [bind = '', report = '', ...more] = requestsOf(section);
+    expect(more).toEqual([]);
+    const printed = () => receiver.printed.split('\n').filter((line) => line.includes('  sess_7  '));
+
+    expect((await paste(bind))[1]).toEqual({
+      status: 'bound',
+      sessionId: 'sess_7',
+      source: 'generic',
+      recordId: 'ACC-1',
+    });
+
+    const [output, applied, audit] = await paste(report);
+    expect(output).toMatch(/^200 OK\n/);
+    expect(applied).toEqual({
+      eventId: 'evt_1',
+      outcome: 'applied',
+      sessions: [{ operationId: expect.stringMatching(ULID), status: 'injected', visibility: 'confirmed' }],
+    });
+    expect(audit).toMatchObject({
+      entries: [
+        {
+          seq: 1,
+          operation: 'inject',
+          client: 'crm:generic',
+          outcome: 'confirmed',
+          changes: [{ path: '/crm_tier', scope: 'user' }],
+        },
+      ],
+      chain: { valid: true },
+    });
+
+    const { operationId } = applied.sessions[0];
+    const lines = await eventually(() => printed().length > 0 && printed(), { what: 'the delivery' });
+    const line = new RegExp(
+      `^\\d\\d:\\d\\d:\\d\\d  verified  ${operationId}  context\\.injected  sess_7  /crm_tier  → 204$`,
+    );
+    expect(lines).toEqual([expect.stringMatching(line)]);
+    // As the README shows it.
+    const shown = blocksOf(section, 'text').map((block) => block.trim());
+    expect(shown[0]?.split('\n')[0]).toBe('200 OK');
+    expect(shown[1]?.replace('01M7…', operationId)).toMatch(line);
+
+    const [, again] = await paste(report);
+    expect(again).toEqual({ ...applied, outcome: 'duplicate' });
+    const earlier = report
+      .replace('"evt_1"', '"evt_0"')
+      .replace('12:00:00Z', '11:59:59Z')
+      .replace('"gold"', '"silver"');
+    const [, stale, trail] = await paste(earlier);
+    expect(stale).toMatchObject({ eventId: 'evt_0', outcome: 'stale-ignored' });
+    await eventually(
+      async () => {
+        const { body } = await started.send('/v1/sessions/sess_7/audit');
+        return body.entries[0].code === 'stale-event';
+      },
+      { what: 'the stale event in the audit trail' },
+    );
+    expect(trail.entries.length).toBeGreaterThan(0);
+    const [, same] = await paste(report.replace('"evt_1"', '"evt_2"').replace('12:00:00Z', '12:00:01Z'));
+    expect(same).toMatchObject({ outcome: 'applied', sessions: [{ status: 'unchanged', operationId: null }] });
+    expect((await started.send('/v1/sessions/sess_7')).body).toMatchObject({
+      version: 1,
+      context: { crm_tier: 'gold' },
+    });
+    expect(printed()).toHaveLength(1);
   });
 
   it('Metrics: tells what came of all that was asked for', async () => {

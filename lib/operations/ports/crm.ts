@@ -54,6 +54,8 @@ export interface Occurrence {
   readonly record: RecordRef;
   /** Compares as the events occurred. */
   readonly stamp: string;
+  /** What is stamped later than this was stamped by a clock that is far ahead, and is no later event. */
+  readonly horizon: string;
   /** What the event sets: `scope:key`. */
   readonly paths: readonly string[];
 }
@@ -69,8 +71,10 @@ export interface Bindings {
 /** What is known of a CRM's records and events. Every method may throw a `StoreError`. */
 export interface CrmRecords extends Bindings {
   boundSessions(record: RecordRef, nowMs: number): Promise<readonly BoundSession[]>;
-  /** Notes that an event sets these paths. Returns those for which no later one is known: only these it may set. */
-  claim(occurrence: Occurrence, nowMs: number): Promise<readonly string[]>;
+  /** The paths of an event for which no later one has been applied: only these it may set. */
+  currentPaths(occurrence: Occurrence): Promise<readonly string[]>;
+  /** Notes that an event has been applied; nothing that is later is undone. */
+  noteApplied(occurrence: Occurrence, nowMs: number): Promise<void>;
   seen(source: string, eventId: string, nowMs: number): Promise<SeenEvent | undefined>;
   noteSeen(source: string, eventId: string, event: SeenEvent, nowMs: number): Promise<void>;
 }

@@ -337,6 +337,8 @@ export interface LaneStore {
    * either. False when the lane has moved on since.
    */
   noteOccurrence(lane: Lane, occurrence: Occurrence): Promise<boolean>;
+  /** Forgets an occurrence that came to nothing after all, unless something later is known of one of its paths by now. */
+  withdrawOccurrence(sessionId: SessionId, occurrence: Occurrence): Promise<void>;
   /** The lane as it is now (consistent read). */
   readLane(session: SessionKey): Promise<Lane | undefined>;
   /** How far the lane has come, perhaps a moment ago: cheap enough to be asked again and again. */

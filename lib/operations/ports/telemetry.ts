@@ -24,8 +24,8 @@ export type LogFields = Readonly<Record<string, string | number | boolean | unde
 export interface OperationEnd {
   readonly name: MeasuredFunction;
   readonly isSuccess: boolean;
-  /** One invocation does several: each of them counts. */
-  readonly isOneOfMany?: boolean;
+  /** How many ended so, where one invocation does several; 1 where absent. */
+  readonly times?: number;
 }
 
 /** What a settle, which is on its way to the store, says about operations. */
@@ -43,7 +43,5 @@ export interface Telemetry {
   duration(metric: 'UpstreamLatency', ms: number): void;
   /** Counts operations for everybody (SPEC 2, metrics), while the settle that they are in is on its way. Never throws. */
   operationsSettling(settling: Settling): void;
-  /** Work that no answer depends on: it is waited for a moment at the end, and what goes wrong with it is logged as `failure`. */
-  beside(work: Promise<void>, failure: string): void;
   log(level: 'info' | 'warn' | 'error', message: string, fields?: LogFields, error?: unknown): void;
 }

@@ -191,8 +191,8 @@ describe('SCENARIO 6: an event that occurred before one that has been applied', 
     const slow = harness.instance();
     await slow.bind();
     const nowMs = harness.clock.now();
-    // It has claimed the path by then, and is about to commit.
-    const { reached, goOn } = slow.wire.freeze(/UpdateItem/, 2);
+    // It has seen that it is not late, and is about to commit.
+    const { reached, goOn } = slow.wire.freeze(/UpdateItem/, 1);
     const late = slow.crm({ eventId: 'a', tier: 'silver', occurredAtMs: nowMs - 1 });
     await reached;
     await harness.instance().crm({ eventId: 'b', tier: 'gold', occurredAtMs: nowMs });
@@ -208,7 +208,7 @@ describe('SCENARIO 6: an event that occurred before one that has been applied', 
     const nowMs = harness.clock.now();
     await bridge.crm({ tier: 'gold', occurredAtMs: nowMs });
     const slow = harness.instance();
-    const { reached, goOn } = slow.wire.freeze(/UpdateItem/, 2);
+    const { reached, goOn } = slow.wire.freeze(/UpdateItem/, 1);
     const late = slow.crm({ eventId: 'y', tier: 'silver', occurredAtMs: nowMs + 1 });
     await reached;
     expect(await bridge.crm({ eventId: 'z', tier: 'gold', occurredAtMs: nowMs + 2 })).toMatchObject({
@@ -216,6 +216,35 @@ describe('SCENARIO 6: an event that occurred before one that has been applied', 
     });
     goOn();
     expect(await late).toMatchObject({ outcome: 'stale-ignored' });
+    expect(harness.atTenant('crm_tier')).toBe('gold');
+  });
+
+  it('of two that a clock far ahead has stamped, whichever arrives last, the later one counts', async () => {
+    const harness = await start();
+    const bridge = harness.instance();
+    await bridge.bind();
+    const aheadMs = harness.clock.now() + 10 * MINUTE_MS;
+    await bridge.crm({ tier: 'gold', occurredAtMs: aheadMs });
+    harness.clock.advance(MINUTE_MS);
+    expect(await bridge.crm({ tier: 'silver', occurredAtMs: aheadMs - 1 })).toMatchObject({ outcome: 'stale-ignored' });
+    expect(harness.atTenant('crm_tier')).toBe('gold');
+  });
+
+  it('is not late because of a later one that came to nothing', async () => {
+    const harness = await start();
+    const bridge = harness.instance();
+    await bridge.bind();
+    const nowMs = harness.clock.now();
+    harness.tenant.faults.add({ match: { surface: 'token' }, times: 0, action: { status: 503 } });
+    await bridge.crm({ eventId: 'later', tier: 'gold', occurredAtMs: nowMs });
+    harness.tenant.faults.clear();
+    harness.clock.advance(MINUTE_MS);
+    expect(await bridge.crm({ eventId: 'earlier', tier: 'silver', occurredAtMs: nowMs - 1 })).toMatchObject({
+      outcome: 'applied',
+    });
+    expect(await bridge.crm({ eventId: 'later', tier: 'gold', occurredAtMs: nowMs })).toMatchObject({
+      outcome: 'applied',
+    });
     expect(harness.atTenant('crm_tier')).toBe('gold');
   });
 
@@ -243,6 +272,28 @@ describe('The echo of what a CRM was told', () => {
     });
     expect(harness.puts()).toHaveLength(1);
     expect(await harness.lane()).toMatchObject({ version: 1 });
+  });
+
+  it('is one of a value that stays for good as well, which it does not make a passing one', async () => {
+    const harness = await start();
+    const bridge = harness.instance();
+    await bridge.bind();
+    await bridge.inject({ variables: [inUser('crm_tier', 'gold')] });
+    expect(await bridge.crm({ tier: 'gold' })).toMatchObject({ sessions: [{ status: 'unchanged' }] });
+    await harness.minutes(70);
+    expect(harness.atTenant('crm_tier')).toBe('gold');
+  });
+
+  it('is no echo when nobody knows what the bot has got meanwhile (SCENARIO 22)', async () => {
+    const harness = await start();
+    const bridge = harness.instance();
+    await bridge.bind();
+    await bridge.crm({ tier: 'gold' });
+    harness.tenant.faults.add({ match: { surface: 'inject' }, times: 1, action: { malformed: 'html' } });
+    await bridge.inject({ variables: [inUser('crm_tier', 'silver')] });
+    expect(harness.atTenant('crm_tier')).toBe('silver');
+    expect(await bridge.crm({ tier: 'gold' })).toMatchObject({ sessions: [injected] });
+    expect(harness.atTenant('crm_tier')).toBe('gold');
   });
 
   it('is no echo when the value has less than half of its life left: it is renewed', async () => {
@@ -324,6 +375,21 @@ describe('A binding', () => {
     await bridge.erase();
     expect(await bridge.crm()).toMatchObject({ outcome: 'no-live-session' });
     expect((await harness.items()).filter((sk) => sk.startsWith('BINDING'))).toEqual([]);
+  });
+});
+
+describe('What a lane remembers of occurrences', () => {
+  it('does not grow for ever: the oldest are forgotten', async () => {
+    const harness = await start();
+    const bridge = harness.instance();
+    for (let record = 0; record < 10; record += 1) {
+      await bridge.bind(`ACC-${record}`);
+      const variables = Array.from({ length: 20 }, (_each, index) => inUser(`key_${record}_${index}`, 'x'));
+      await bridge.crm({ recordId: `ACC-${record}`, variables });
+    }
+    await bridge.inject();
+    const lane = (await harness.lane()) as unknown as { readonly occurrences: readonly string[] };
+    expect(lane.occurrences.length).toBe(128);
   });
 });
 

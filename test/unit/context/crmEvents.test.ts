@@ -23,15 +23,16 @@ const event = (data: JsonObject = {}, more: JsonObject = {}): JsonObject => ({
 });
 
 function eventsOf(source: CrmSource, body: JsonValue): readonly CrmEvent[] {
-  const read = readCrmEvents(source, body);
-  if (!read.ok) throw new Error(JSON.stringify(read.violations));
-  return read.events;
+  return readCrmEvents(source, body).map((read) => {
+    if (!read.ok) throw new Error(JSON.stringify(read.violations));
+    return read.event;
+  });
 }
 const variablesOf = (source: CrmSource, body: JsonValue) => eventsOf(source, body)[0]?.variables;
 
 function problemsOf(source: CrmSource, body: JsonValue): string[] {
-  const read = readCrmEvents(source, body);
-  return read.ok ? [] : read.violations.map(({ code, pointer }) => `${code} ${pointer}`);
+  const violations = readCrmEvents(source, body).flatMap((read) => (read.ok ? [] : read.violations));
+  return violations.map(({ code, pointer }) => `${code} ${pointer}`);
 }
 
 describe('The identity of an event', () => {

@@ -20,6 +20,8 @@ describe('isWanted', () => {
     ['one key of several has a prefix', ['/a', '/crm_tier/x'], true],
     ['no key has one', ['/a', '/b/crm_tier'], false],
     ['an escaped key has one', ['/c~1d'], true],
+    ['a key is masked, and may be any', ['/*'], true],
+    ['something inside a key is masked', ['/a/*'], false],
     ['there are no paths', [], true],
     ['the whole document is meant', [''], false],
   ])('filters by the prefix of top-level keys: %s', (_what, paths, wanted) => {

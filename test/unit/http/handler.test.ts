@@ -35,7 +35,6 @@ function prepare(
     flush: vi.fn(),
     operationAnswered: vi.fn(),
     operationsSettling: vi.fn(),
-    beside: vi.fn(),
     log: (level: string, message: string, fields?: object) => lines.push(JSON.stringify({ level, message, fields })),
   } satisfies InvocationTelemetry;
   const factory = options.telemetry ?? ({ forInvocation: () => telemetry } as unknown as TelemetryFactory);

@@ -23,7 +23,6 @@ const telemetry: InvocationTelemetry = {
   log: () => {},
   operationAnswered: () => {},
   operationsSettling: () => {},
-  beside: () => {},
 };
 
 /** The chain with the sync route's own reading, answering what it has read. */

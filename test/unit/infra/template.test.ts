@@ -431,8 +431,9 @@ describe('roles', () => {
   const LANE: Need = { keys: ['SESSION#a', 'TOKEN#a', 'RATE#a'], actions: [...GETS, ...WRITES] };
   /** Everybody who takes operations counts them. */
   const COUNTS: Need = { keys: ['METRIC#a'], actions: ['dynamodb:UpdateItem'] };
-  /** A binding is two items, one under the session and one under the record. */
-  const BINDS: Need = { keys: ['BINDING#a'], actions: ['dynamodb:BatchWriteItem'] };
+  const BINDS: Need = { keys: ['BINDING#a'], actions: ['dynamodb:UpdateItem'] };
+  /** A binding is two items, one under the session and one under the record, which go together. */
+  const UNBINDS: Need = { keys: ['BINDING#a'], actions: ['dynamodb:BatchWriteItem'] };
   /** What each function does, on which partition keys. Whatever is not here is denied. */
   const NEEDS: Readonly<Record<FunctionName, readonly Need[]>> = {
     inject: [LANE, COUNTS, BINDS],
@@ -444,13 +445,14 @@ describe('roles', () => {
       { keys: ['METRIC#a'], actions: ['dynamodb:BatchGetItem'] },
     ],
     // To erase a session, everything that it has must be found.
-    sync: [LANE, COUNTS, BINDS, { keys: ['SESSION#a'], actions: ['dynamodb:Query'] }],
+    sync: [LANE, COUNTS, UNBINDS, { keys: ['SESSION#a'], actions: ['dynamodb:Query'] }],
     crm: [
       LANE,
       COUNTS,
       BINDS,
-      { keys: ['BINDING#a'], actions: ['dynamodb:GetItem', 'dynamodb:Query', 'dynamodb:UpdateItem'] },
-      { keys: ['SEEN#a'], actions: ['dynamodb:GetItem', 'dynamodb:PutItem'] },
+      UNBINDS,
+      { keys: ['BINDING#a'], actions: ['dynamodb:GetItem', 'dynamodb:Query'] },
+      { keys: ['SEEN#a'], actions: ['dynamodb:GetItem', 'dynamodb:UpdateItem'] },
     ],
     // It asks nothing of the upstream.
     notify: [
@@ -516,14 +518,9 @@ describe('roles', () => {
     }
   });
 
-  it('who binds writes both of its items at once', () => {
+  it('who ends a binding deletes both of its items at once', () => {
     const write = { action: 'dynamodb:BatchWriteItem', on: TABLE, keys: ['SESSION#a', 'BINDING#a'] };
-    expect(NAMES.filter((name) => allows(FUNCTIONS[name].role, { ...write, by: name }))).toEqual([
-      'inject',
-      'sync',
-      'webhook',
-      'crm',
-    ]);
+    expect(NAMES.filter((name) => allows(FUNCTIONS[name].role, { ...write, by: name }))).toEqual(['sync', 'crm']);
   });
 
   it('everybody prompts notify, and only notify takes prompts, buries and puts events', () => {
