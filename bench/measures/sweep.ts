@@ -3,7 +3,7 @@ import { parseSessionId, type SessionId } from '../../lib/context/sessionId.ts';
 import { inject } from '../../lib/operations/inject.ts';
 import { sync } from '../../lib/operations/sync.ts';
 import { type WorkOffReport, workOffDue } from '../../lib/operations/workOffDue.ts';
-import { dueShardOf, sessionPk } from '../../lib/store/keys.ts';
+import { dueShardOf, EVENT_PREFIX, sessionPk } from '../../lib/store/keys.ts';
 import { collect } from '../../lib/store/table.ts';
 import { MemoryTelemetry } from '../../test/fixtures/operations/memoryTelemetry.ts';
 import { mostWithin } from '../statistics.ts';
@@ -156,7 +156,9 @@ class Sweep {
     await this.#injectOne(deps, original.sessionId, clock.now() + 24 * 60 * MINUTE_MS);
     clock.advance(2 * MINUTE_MS);
     await this.#tick();
-    const items = await collect(table.query({ pk: sessionPk(vault, original), prefix: '' }));
+    const all = await collect(table.query({ pk: sessionPk(vault, original), prefix: '' }));
+    // Its event is due in an index partition of its own, and has been told long ago.
+    const items = all.filter(({ sk }) => !String(sk).startsWith(EVENT_PREFIX));
     const count = this.#options.sessions - this.#options.due - 1;
     const copies = Array.from({ length: count }, (_, index) => {
       const sessionId = sessionOf(`quiet-${index}`);
