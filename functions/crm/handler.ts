@@ -1,7 +1,13 @@
 import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
 import { requireGenuine } from '../../lib/http/admission.ts';
-import { type FromSource, isRecordChanged, readEvents, readRecordChanged } from '../../lib/http/crmFields.ts';
+import {
+  type FromSource,
+  isRecordChanged,
+  readEvents,
+  readRecord,
+  readRecordChanged,
+} from '../../lib/http/crmFields.ts';
 import { createHttpHandler } from '../../lib/http/handler.ts';
 import type { HttpEvent, SignedRequest } from '../../lib/http/messages.ts';
 import { Problem } from '../../lib/http/problem.ts';
@@ -9,7 +15,7 @@ import { applyCrmEvent, type CrmCommand } from '../../lib/operations/applyCrmEve
 import { severalAtATime } from '../../lib/operations/severalAtATime.ts';
 import { createBridge, wireCrm } from '../../lib/platform/deps.ts';
 import type { InvocationTelemetry } from '../../lib/platform/telemetry.ts';
-import { answerEvents, type EventAnswer, readRecord } from './request.ts';
+import { answerEvents, type EventAnswer } from './request.ts';
 
 const bridge = createBridge('crm', wireCrm);
 
@@ -32,7 +38,7 @@ const http = createHttpHandler({
       body: 'none',
       handle: async (request) => {
         const { records, sources } = await bridge.services();
-        const record = readRecord(request, sources);
+        const record = readRecord(sources, request);
         await records.bind(record, request.sessionId, bridge.clock.now());
         return { status: 200, body: { status: 'bound', sessionId: request.sessionId, ...record } };
       },
@@ -42,7 +48,7 @@ const http = createHttpHandler({
       body: 'none',
       handle: async (request) => {
         const { records, sources } = await bridge.services();
-        await records.unbind(readRecord(request, sources), request.sessionId);
+        await records.unbind(readRecord(sources, request), request.sessionId);
         return { status: 204 };
       },
     },

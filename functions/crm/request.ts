@@ -1,21 +1,7 @@
-import type { CrmSources } from '../../lib/http/crmFields.ts';
 import type { Violation } from '../../lib/http/fields.ts';
-import type { Answer, BridgeRequest } from '../../lib/http/messages.ts';
+import type { Answer } from '../../lib/http/messages.ts';
 import { Problem } from '../../lib/http/problem.ts';
 import type { CrmAnswer } from '../../lib/operations/applyCrmEvent.ts';
-import { type RecordRef, recordIdOf } from '../../lib/operations/ports/crm.ts';
-
-/**
- * The record that a path names.
- * @throws {Problem} `unknown-source` or `invalid-record-id`
- */
-export function readRecord({ path }: BridgeRequest, sources: CrmSources): RecordRef {
-  const { source = '', recordId: given = '' } = path;
-  if (!sources.has(source)) throw new Problem('unknown-source');
-  const recordId = recordIdOf(given);
-  if (recordId === undefined) throw new Problem('invalid-record-id');
-  return { source, recordId };
-}
 
 /** What became of one event of a call. */
 export type EventAnswer = CrmAnswer | { readonly kind: 'unfit'; readonly violations: readonly Violation[] };

@@ -1,3 +1,4 @@
+import { crmIdOf } from './crmRecord.ts';
 import type { CrmMapping, CrmSource } from './crmSource.ts';
 import { parseExpiresAt } from './expiry.ts';
 import { isJsonObject, type JsonValue } from './json.ts';
@@ -31,9 +32,6 @@ export type CrmEventRead =
 
 /** Events that one call may bring along. HubSpot sends up to 100 at once. */
 export const MAX_CRM_EVENTS = 500;
-
-/** Characters, not bytes; neither control characters nor halves of surrogate pairs, which a key of the table cannot hold. */
-const ID = /^[^\p{Cc}\p{Cs}]{1,256}$/u;
 
 /** The last moment that an {@link occurrenceStamp} can tell, and RFC 3339. */
 const LATEST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
@@ -108,9 +106,8 @@ const wrong = (pointer: string, code: string, message: string) =>
 function readId(event: JsonValue, pointer: string, at: string): Read<string> {
   const given = find(event, pointer);
   if (given === undefined) return wrong(at + pointer, 'missing', 'is missing');
-  // What is no safe integer may have been another number in the text.
-  const id = Number.isSafeInteger(given) ? String(given) : given;
-  if (typeof id === 'string' && ID.test(id)) return { ok: true, value: id };
+  const id = crmIdOf(given);
+  if (id !== undefined) return { ok: true, value: id };
   const message = 'must be text of 1 to 256 characters, none of them a control character, or a whole number';
   return wrong(at + pointer, 'invalid-id', message);
 }

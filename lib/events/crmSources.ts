@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { CRM_SOURCE_NAME } from '../context/crmRecord.ts';
 import { CRM_SCHEMES, type CrmSource } from '../context/crmSource.ts';
 import { MAX_TTL_SECONDS } from '../context/expiry.ts';
 import { isJsonObject, type JsonPrimitive } from '../context/json.ts';
@@ -77,7 +78,7 @@ const signature = z.strictObject(
 function sourcesFile() {
   const names = new Set<string>();
   const name = text.check(
-    z.regex(/^[a-z0-9][a-z0-9-]{0,63}$/, 'must have 1 to 64 characters of a–z 0–9 -, not beginning with -'),
+    z.regex(CRM_SOURCE_NAME, 'must have 1 to 64 characters of a–z 0–9 -, not beginning with -'),
     z.refine((given) => names.size < names.add(given).size, 'is the name of another source already'),
   );
   const source = z

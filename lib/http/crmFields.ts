@@ -1,10 +1,11 @@
 import * as z from 'zod/mini';
 import { type CrmEventRead, readCrmEvents } from '../context/crmEvents.ts';
+import { crmIdOf, type RecordRef } from '../context/crmRecord.ts';
 import type { CrmSource } from '../context/crmSource.ts';
 import type { JsonValue } from '../context/json.ts';
 import { strictBodyOf } from './body.ts';
 import { parseBody } from './fields.ts';
-import type { JsonBody } from './messages.ts';
+import type { BridgeRequest, JsonBody } from './messages.ts';
 import { Problem } from './problem.ts';
 
 /** The detail type of EventBridge events that say what a CRM says: `{ source, event }`, the event as its source sends it. */
@@ -56,4 +57,16 @@ export function isRecordChanged(event: unknown): boolean {
 export function readRecordChanged(sources: CrmSources, event: unknown): FromSource {
   const { detail } = parseBody(changed, { value: event, violations: [] });
   return readEvents(sources, detail.source, strictBodyOf(detail.event));
+}
+
+/**
+ * The record that a path names.
+ * @throws {Problem} `unknown-source` or `invalid-record-id`
+ */
+export function readRecord(sources: CrmSources, { path }: Pick<BridgeRequest, 'path'>): RecordRef {
+  const { source = '', recordId: given = '' } = path;
+  if (!sources.has(source)) throw new Problem('unknown-source');
+  const recordId = crmIdOf(given);
+  if (recordId === undefined) throw new Problem('invalid-record-id');
+  return { source, recordId };
 }

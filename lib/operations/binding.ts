@@ -1,7 +1,8 @@
+import { recordIn } from '../context/crmRecord.ts';
 import type { JsonObject } from '../context/json.ts';
 import type { SessionId } from '../context/sessionId.ts';
 import type { Clock } from '../platform/clock.ts';
-import { type Bindings, recordOf } from './ports/crm.ts';
+import type { Bindings } from './ports/crm.ts';
 
 /**
  * Does `work` for a session, and binds the session to the record that goes with it, if one does. Both at once: the upstream takes
@@ -13,7 +14,7 @@ export async function bindingBeside<Answer>(
   { sessionId, crm }: { readonly sessionId: SessionId; readonly crm?: JsonObject | undefined },
   work: () => Promise<Answer>,
 ): Promise<Answer> {
-  const record = recordOf(crm);
+  const record = recordIn(crm);
   if (record === undefined) return work();
   const bound = bindings.bind(record, sessionId, clock.now());
   bound.catch(() => undefined);

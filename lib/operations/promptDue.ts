@@ -3,6 +3,7 @@ import type { Random } from '../platform/random.ts';
 import type { DeliveryQueue, EventRef } from './ports/deliveryQueue.ts';
 import { type Prompts, promptOf } from './ports/prompts.ts';
 import type { Telemetry } from './ports/telemetry.ts';
+import { together } from './severalAtATime.ts';
 
 export interface PromptDueDeps {
   readonly clock: Clock;
@@ -45,19 +46,18 @@ export async function promptDue(deps: PromptDueDeps, command: PromptDueCommand):
   let prompted = 0;
   let failed = 0;
   const refs = dueOf(deps, shards, Math.floor(random.next() * shards));
-  const work = async () => {
-    while (!isLate()) {
-      try {
-        const batch = await nextBatch(refs);
-        if (batch.length === 0) return;
-        prompted += await promptBatch(deps, batch);
-      } catch (error) {
-        failed += 1;
-        telemetry.log('error', 'due events could not be prompted', {}, error);
-      }
+  await together(AT_A_TIME, async () => {
+    if (isLate()) return false;
+    try {
+      const batch = await nextBatch(refs);
+      if (batch.length === 0) return false;
+      prompted += await promptBatch(deps, batch);
+    } catch (error) {
+      failed += 1;
+      telemetry.log('error', 'due events could not be prompted', {}, error);
     }
-  };
-  await Promise.all(Array.from({ length: AT_A_TIME }, work));
+    return true;
+  });
   return { prompted, failed, cutShort: isLate() };
 }
 

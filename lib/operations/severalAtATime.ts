@@ -1,23 +1,30 @@
+/** Takes one step after the other, with `limit` of them under way at a time, until one says that there is nothing left to do. */
+export async function together(limit: number, step: () => Promise<boolean>): Promise<void> {
+  const work = async () => {
+    while (await step());
+  };
+  await Promise.all(Array.from({ length: limit }, work));
+}
+
 /** Does `work` with every item, with at most `limit` of them at a time. The first failure is thrown once nobody is at work any more. */
 export async function severalAtATime<Item, Result>(
   limit: number,
   items: readonly Item[],
   work: (item: Item) => Promise<Result>,
 ): Promise<Result[]> {
-  const results = new Map<number, Result>();
-  const left = items.entries();
+  const results: Result[] = [];
   const failures: unknown[] = [];
-  const worker = async () => {
-    for (const [index, item] of left) {
-      if (failures.length > 0) return;
-      try {
-        results.set(index, await work(item));
-      } catch (error) {
-        failures.push(error);
-      }
+  let next = 0;
+  await together(limit, async () => {
+    const index = next++;
+    if (index >= items.length || failures.length > 0) return false;
+    try {
+      results[index] = await work(items[index] as Item);
+    } catch (error) {
+      failures.push(error);
     }
-  };
-  await Promise.all(Array.from({ length: limit }, worker));
+    return true;
+  });
   if (failures.length > 0) throw failures[0];
-  return [...results].sort(([a], [b]) => a - b).map(([, result]) => result);
+  return results;
 }

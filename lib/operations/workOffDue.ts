@@ -5,6 +5,7 @@ import type { PermitAnswer, PushSurface } from './ports/cognigy.ts';
 import type { Lane, Lease, SessionKey } from './ports/sessionStore.ts';
 import type { Telemetry } from './ports/telemetry.ts';
 import { type LaneDeps, pushLane } from './push.ts';
+import { together } from './severalAtATime.ts';
 
 export interface WorkOffCommand {
   /** Shards of the due index, 0 … shards − 1. */
@@ -103,10 +104,7 @@ class Run {
 
   /** Does `step` with several at a time, until it has nothing left to do or it is late. */
   async #together(step: () => Promise<boolean>): Promise<void> {
-    const work = async () => {
-      while (!this.#isLate && (await step()));
-    };
-    await Promise.all(Array.from({ length: AT_A_TIME }, work));
+    await together(AT_A_TIME, async () => !this.#isLate && (await step()));
   }
 
   #count(end: 'worked' | 'skipped' | 'queued'): void {

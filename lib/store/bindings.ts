@@ -1,5 +1,6 @@
+import type { RecordRef } from '../context/crmRecord.ts';
 import { parseSessionId, type SessionId } from '../context/sessionId.ts';
-import type { Bindings, BoundSession, RecordRef } from '../operations/ports/crm.ts';
+import type { Bindings, BoundSession } from '../operations/ports/crm.ts';
 import { StoreError } from '../operations/ports/sessionStore.ts';
 import type { Vault } from '../platform/vault.ts';
 import { boundSessionKey, mirroredBinding, recordPk, sessionPk } from './keys.ts';

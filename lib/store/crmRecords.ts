@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
-import type { BoundSession, CrmRecords, Occurrence, RecordRef, SeenEvent } from '../operations/ports/crm.ts';
+import type { RecordRef } from '../context/crmRecord.ts';
+import type { BoundSession, CrmRecords, Occurrence, SeenEvent } from '../operations/ports/crm.ts';
 import { StoreError } from '../operations/ports/sessionStore.ts';
 import { DynamoBindings, unknownFormat } from './bindings.ts';
 import { BOUND_SESSION_PREFIX, recordKey, recordPk, seenKey } from './keys.ts';

@@ -1,6 +1,6 @@
-import type { EventPlace, EventQueue, OutboundEvent, QueuedEvent } from '../operations/ports/eventQueue.ts';
+import type { EventPlace, EventQueue, OutboundEvent } from '../operations/ports/eventQueue.ts';
 import type { Vault } from '../platform/vault.ts';
-import { eventIdOf, eventKey, outShardName, outShardOf, sessionPk } from './keys.ts';
+import { eventKey, outShardOf, sessionPk } from './keys.ts';
 import { EVENT_FORMAT, EVENT_KEPT_MS, SealedEvents } from './sealedEvents.ts';
 import { type Table, ttlSeconds } from './table.ts';
 
@@ -48,16 +48,6 @@ export class DynamoEventQueue implements EventQueue {
   /** Out of the due index and without a word; its TTL takes the rest. Whoever may only put can do this. */
   async withdraw(event: OutboundEvent, { eventId, dueAtMs }: EventPlace): Promise<void> {
     await this.#table.put({ ...eventKey(this.#pkOf(event), eventId), format: EVENT_FORMAT, ttl: ttlSeconds(dueAtMs) });
-  }
-
-  async *due(shard: number, nowMs: number): AsyncGenerator<QueuedEvent> {
-    for await (const { pk, sk } of this.#table.queryDue({ shard: outShardName(shard), dueAt: nowMs })) {
-      const key = { pk: String(pk), sk: String(sk) };
-      // The index is a moment behind, and says nothing but the key.
-      const item = await this.#table.get(key);
-      const event = item && (await this.#sealed.open(key.pk, item));
-      if (event !== undefined) yield { eventId: eventIdOf(key), event };
-    }
   }
 
   #pkOf({ data }: OutboundEvent): string {

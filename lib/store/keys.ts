@@ -1,4 +1,4 @@
-import type { RecordRef } from '../operations/ports/crm.ts';
+import type { RecordRef } from '../context/crmRecord.ts';
 import type { SessionKey } from '../operations/ports/sessionStore.ts';
 import type { Vault } from '../platform/vault.ts';
 import type { Key } from './table.ts';

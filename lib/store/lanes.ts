@@ -199,8 +199,13 @@ export class Lanes {
       const paths = occurrence.paths.filter((path) => !current.includes(path));
       if (paths.length > 0) return { kind: 'superseded', paths };
     }
-    if (key === undefined || lane.journal.length >= JOURNAL_MAX) return { kind: 'busy' };
-    return { kind: 'busy', untilMs: generationEndMs(operation.acceptedAtMs) };
+    if (lane.journal.length >= JOURNAL_MAX) return { kind: 'busy' };
+    const generation = generationOf(operation.acceptedAtMs);
+    const keys = item[idempotencyAttribute(generation)];
+    const isFullOfKeys = key !== undefined && keys instanceof Set && keys.size >= IDEMPOTENCY_KEYS_MAX;
+    if (isFullOfKeys) return { kind: 'busy', untilMs: generationEndMs(operation.acceptedAtMs) };
+    // What stood in the way has gone since.
+    return occurrence === undefined ? { kind: 'busy' } : { kind: 'superseded', paths: [] };
   }
 
   /** Several records may be known to one session, and say something of the same path. */

@@ -102,7 +102,6 @@ async function prepare({ store, stats, events }: Trouble = {}) {
           1,
         );
       },
-      due: async function* () {},
       ...events,
     },
   };

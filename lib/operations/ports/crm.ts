@@ -1,28 +1,5 @@
-import type { JsonObject } from '../../context/json.ts';
+import type { RecordRef } from '../../context/crmRecord.ts';
 import type { SessionId } from '../../context/sessionId.ts';
-
-/** A record in a CRM: what sessions are bound to. */
-export interface RecordRef {
-  /** Name of the source (SPEC 7). */
-  readonly source: string;
-  /** As the source calls it. */
-  readonly recordId: string;
-}
-
-/** What a record may be called: as in an event. `undefined` for anything else. */
-export function recordIdOf(given: unknown): string | undefined {
-  const text = Number.isSafeInteger(given) ? String(given) : given;
-  return typeof text === 'string' && /^[^\p{Cc}\p{Cs}]{1,256}$/u.test(text) ? text : undefined;
-}
-
-const SOURCE = /^[a-z0-9][a-z0-9-]{0,63}$/;
-
-/** The record that free-form CRM data name, if they do: `{ source, recordId }` (SPEC 7). */
-export function recordOf(crm: JsonObject | undefined): RecordRef | undefined {
-  const { source, recordId: given } = crm ?? {};
-  const recordId = recordIdOf(given);
-  return typeof source === 'string' && SOURCE.test(source) && recordId !== undefined ? { source, recordId } : undefined;
-}
 
 /** A session that is bound to a record. */
 export interface BoundSession {

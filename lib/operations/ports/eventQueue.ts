@@ -37,12 +37,6 @@ export interface OutboundEvent {
   };
 }
 
-/** An event that waits for its delivery. */
-export interface QueuedEvent {
-  readonly eventId: string;
-  readonly event: OutboundEvent;
-}
-
 export interface EventPlace {
   /** A ULID. */
   readonly eventId: string;
@@ -52,7 +46,7 @@ export interface EventPlace {
   readonly lane?: Lane | undefined;
 }
 
-/** Events that are to leave the bridge. Every method may throw a `StoreError`. */
+/** Events that are to leave the bridge, and are known before what they are about has happened. Every method may throw a `StoreError`. */
 export interface EventQueue {
   /** Queues an event. */
   enqueue(event: OutboundEvent, place: EventPlace): Promise<void>;
@@ -60,6 +54,4 @@ export interface EventQueue {
   complete(event: OutboundEvent, place: EventPlace): Promise<void>;
   /** Takes an event back that is not due yet. */
   withdraw(event: OutboundEvent, place: EventPlace): Promise<void>;
-  /** What of one shard is due, oldest first. What has been erased meanwhile, or opens no more, is left out. */
-  due(shard: number, nowMs: number): AsyncIterable<QueuedEvent>;
 }

@@ -182,6 +182,21 @@ describe('guardedPost', () => {
     });
   });
 
+  it('has its answer with the status, although the body never ends', async () => {
+    let answered = () => {};
+    const began = new Promise<void>((resolve) => {
+      answered = resolve;
+    });
+    const endless = await serve((_request, answer) => {
+      answer.writeHead(200).write('and so on', answered);
+    });
+    // Another exchange from end to end: what was on its way before has arrived then.
+    const other = await serve((_request, answer) => answer.end());
+    const later = began.then(() => post(other));
+    const clock = impatient(later);
+    expect(await post(endless, { clock })).toEqual({ kind: 'answer', status: 200 });
+  });
+
   it('fails by a code: no such host, nobody there, a connection that is cut, no HTTP', async () => {
     const lost: Resolve = () => Promise.reject(Object.assign(new Error('secret.example'), { code: 'ENOTFOUND' }));
     expect(await post('http://crm.example/', { resolve: lost })).toEqual({ kind: 'failed', code: 'ENOTFOUND' });

@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { occurrenceStamp } from '../../../lib/context/crmEvents.ts';
+import type { RecordRef } from '../../../lib/context/crmRecord.ts';
 import type { SessionId } from '../../../lib/context/sessionId.ts';
-import type { CrmRecords, Occurrence, RecordRef, SeenEvent } from '../../../lib/operations/ports/crm.ts';
+import type { CrmRecords, Occurrence, SeenEvent } from '../../../lib/operations/ports/crm.ts';
 import { type SessionStore, StoreError } from '../../../lib/operations/ports/sessionStore.ts';
 import { describeOnDatabases } from '../../fixtures/store/databases.ts';
 import {
@@ -20,6 +21,7 @@ import {
   START_MS,
 } from '../../fixtures/store/session.ts';
 import type { StoredItem, TestTable } from '../../fixtures/store/testTable.ts';
+import { textsOf } from '../../fixtures/store/texts.ts';
 
 const TIER = 'user:crm_tier';
 const NAME = 'user:crm_name';
@@ -29,18 +31,6 @@ const HORIZON = stampAt(300_000, '');
 /** As many as a source may have mappings. */
 const MOST_PATHS = Array.from({ length: 32 }, (_each, index) => `user:crm_a_field_with_a_long_name_${index}`);
 const refused = (promise: Promise<unknown>) => expect(promise).rejects.toThrow(StoreError);
-
-/** Every text that an attribute holds: names, strings and numbers as they are, binaries as UTF-8 and as UTF-16. */
-function textsOf(value: unknown): string[] {
-  if (value instanceof Uint8Array) {
-    return [Buffer.from(value).toString('utf8'), Buffer.from(value).toString('utf16le')];
-  }
-  if (value instanceof Set || Array.isArray(value)) return [...value].flatMap(textsOf);
-  if (typeof value === 'object' && value !== null) {
-    return Object.entries(value).flatMap(([name, member]) => [name, ...textsOf(member)]);
-  }
-  return [String(value)];
-}
 
 describeOnDatabases('What is known of records in CRMs,', ({ newTable }) => {
   let table: TestTable;
@@ -493,6 +483,13 @@ describeOnDatabases('What is known of records in CRMs,', ({ newTable }) => {
       const lane = await laneOf(store, sessionId);
       expect(await store.noteOccurrence(lane, occurrence(9, [TIER, NAME]))).toBe(false);
       expect(await commitAt(8, [NAME])).toMatchObject({ kind: 'committed' });
+    });
+
+    it('is to be tried again when what stood in its way has been taken back meanwhile', async () => {
+      await commitAt(20);
+      table.interruptNext('GetItemCommand', () => store.withdrawOccurrence(sessionId, occurrence(20)));
+      expect(await commitAt(10)).toEqual({ kind: 'superseded', paths: [] });
+      expect(await commitAt(10)).toMatchObject({ kind: 'committed' });
     });
 
     it('SCENARIO 48: is not noted in a lane of a newer format, which is not damaged', async () => {

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { SessionId } from '../../../lib/context/sessionId.ts';
-import type { OutboundEvent, QueuedEvent } from '../../../lib/operations/ports/eventQueue.ts';
+import type { OutboundEvent } from '../../../lib/operations/ports/eventQueue.ts';
+import { DynamoDeliveryQueue } from '../../../lib/store/deliveryQueue.ts';
 import { DynamoEventQueue } from '../../../lib/store/eventQueue.ts';
 import { DynamoSnapshotStats } from '../../../lib/store/snapshotStats.ts';
 import { describeOnDatabases } from '../../fixtures/store/databases.ts';
@@ -25,15 +26,21 @@ const eventOf = (sessionId: SessionId, paths: readonly string[] = ['/tier']): Ou
 describeOnDatabases('DynamoEventQueue', ({ newTable }) => {
   let table: TestTable;
   let queue: DynamoEventQueue;
+  let deliveries: DynamoDeliveryQueue;
   beforeAll(async () => {
     table = await newTable();
     queue = new DynamoEventQueue(table.table, table.vault, STORE_OPTIONS);
+    deliveries = new DynamoDeliveryQueue(table.table, table.vault, STORE_OPTIONS);
   });
 
-  async function due(nowMs: number): Promise<QueuedEvent[]> {
-    const found: QueuedEvent[] = [];
+  /** What may be delivered now; it may be again. */
+  async function due(nowMs: number) {
+    const found: { readonly eventId: string; readonly event: OutboundEvent }[] = [];
     for (let shard = 0; shard < STORE_OPTIONS.dueShards; shard += 1) {
-      for await (const each of queue.due(shard, nowMs)) found.push(each);
+      for await (const ref of deliveries.due(shard, nowMs)) {
+        const taken = await deliveries.claim(ref, { nowMs, untilMs: nowMs });
+        if (taken.kind === 'claimed') found.push({ eventId: ref.eventId, event: taken.claim.event });
+      }
     }
     return found;
   }

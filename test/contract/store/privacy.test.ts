@@ -23,18 +23,7 @@ import {
   writing,
 } from '../../fixtures/store/session.ts';
 import type { StoredItem } from '../../fixtures/store/testTable.ts';
-
-/** Every text an attribute holds: names, strings and numbers as they are, binaries as UTF-8 and as UTF-16. */
-function textsOf(value: unknown): string[] {
-  if (value instanceof Uint8Array) {
-    return [Buffer.from(value).toString('utf8'), Buffer.from(value).toString('utf16le')];
-  }
-  if (value instanceof Set || Array.isArray(value)) return [...value].flatMap(textsOf);
-  if (typeof value === 'object' && value !== null) {
-    return Object.entries(value).flatMap(([name, member]) => [name, ...textsOf(member)]);
-  }
-  return [String(value)];
-}
+import { textsOf } from '../../fixtures/store/texts.ts';
 
 describeOnDatabases('What lies in the table', ({ newTable }) => {
   const sessionId = newSession('sess_marguerite.duras~7431');
