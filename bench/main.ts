@@ -1,176 +1,63 @@
-// npm run bench: builds dist, measures the built functions, prints a report. `--write` keeps it as docs/evidence/bench.md.
+// npm run bench: builds dist, measures the built functions, prints a report. `--write` keeps it as docs/evidence/bench.md;
+// `--only storm,rules` measures only these.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { bundleAll, writeBundles } from '../scripts/build.ts';
-import { runDeliveries } from '../test/fixtures/events/runDeliveries.ts';
-import { startFunction } from './function/process.ts';
-import { type CrmRun, runCrmEvents } from './measures/crmEvents.ts';
-import { measureHangingEndpoint } from './measures/hangingEndpoint.ts';
-import { measureImports } from './measures/imports.ts';
-import { type InjectionRun, runInjections } from './measures/injections.ts';
-import { measureLargeContexts } from './measures/largeContexts.ts';
-import { measureMemory } from './measures/memory.ts';
-import { type PushRun, runDialogs, runWebhooks } from './measures/onePush.ts';
-import { measureRules } from './measures/rules.ts';
-import { runSnapshots, type SnapshotRun } from './measures/snapshots.ts';
-import { runStorm } from './measures/storm.ts';
-import { runSweep } from './measures/sweep.ts';
-import { runSyncs, type SyncRun } from './measures/syncs.ts';
-import { importSection, memorySection } from './report/bundleSections.ts';
-import { crmEventSection } from './report/crmEventSection.ts';
-import { deliverySection, hangingSection } from './report/deliverySections.ts';
-import { latencySection, ownTimeSection, roundTripSection } from './report/injectionSections.ts';
-import { largeContextSection } from './report/largeContextSection.ts';
+import { MEASURES, type Measure } from './catalogue.ts';
+import type { Section } from './report/figures.ts';
 import { toMarkdown } from './report/markdown.ts';
-import { dialogSection, webhookSection } from './report/onePushSection.ts';
-import { DELAYED } from './report/roundTrips.ts';
-import { rulesSection } from './report/rulesSection.ts';
-import { snapshotSection } from './report/snapshotSection.ts';
-import { stormSection } from './report/stormSection.ts';
-import { sweepSection } from './report/sweepSection.ts';
-import { syncSection } from './report/syncSection.ts';
 import { summary, toText } from './report/terminal.ts';
-import { startWorld, type World } from './world/process.ts';
+import { selectMeasures } from './selection.ts';
+import { startWorld } from './world/process.ts';
 
-const bundleOf = (name: string) => fileURLToPath(new URL(`../dist/${name}/index.mjs`, import.meta.url));
-const INJECT = bundleOf('inject');
-const SYNC = bundleOf('sync');
-const SNAPSHOT = bundleOf('snapshot');
-const WEBHOOK = bundleOf('webhook');
-const DIALOG_STATE = bundleOf('dialog-state');
-const CRM = bundleOf('crm');
 const EVIDENCE = new URL('../docs/evidence/', import.meta.url);
 
-const INJECTIONS_PER_KIND = 100;
-const IMPORT_ROUNDS = 21;
-const LARGE_INJECTIONS = 200;
-const SYNCS_PER_KIND = 100;
-const SNAPSHOTS_PER_KIND = 50;
-const PUSHES_PER_KIND = 100;
-const CRM_EVENTS = { sessions: 10, perKind: 50, warmUp: 50 };
-const TOLD_INJECTIONS_PER_SIDE = 100;
-const DELIVERIES = { deliveries: 10_000, failureRate: 0.3, crashes: 200, seed: 1 };
-const STORM = { sessions: 50, perSession: 4, upstreamMs: 50 };
-const RULES = { sizes: [100, 1_000, 2_000, 5_000, 10_000], rounds: 30, variables: 10_000 };
-const LARGE_CONTEXT_ROUNDS = 8;
-const SWEEP = { sessions: 10_000, due: 500, ratePerMinute: 100 };
-
-const { values: flags } = parseArgs({ options: { write: { type: 'boolean', default: false } } });
+const { values: flags } = parseArgs({
+  options: { write: { type: 'boolean', default: false }, only: { type: 'string' } },
+});
+if (flags.write && flags.only !== undefined) fail('--write keeps the whole report, not a part of it: leave --only out');
+const selected = select(flags.only);
 
 const bundles = await bundleAll();
 await writeBundles(bundles);
-console.log('Measuring; this takes about six minutes, and a machine that does nothing else …\n');
-// Before there is a world, which keeps a processor busy.
-const rules = await measureRules(RULES);
-const storm = await runStorm(STORM);
-const deliveries = await runDeliveries(DELIVERIES);
-const world = await startWorld();
-try {
-  const imports = await measureImports(world, bundles, IMPORT_ROUNDS);
-  const delayed = await measureInjections(world, DELAYED);
-  const undelayed = await measureInjections(world, { databaseMs: 0, upstreamMs: 0 });
-  const delayedSyncs = await measureSyncs(world, DELAYED);
-  const undelayedSyncs = await measureSyncs(world, { databaseMs: 0, upstreamMs: 0 });
-  const snapshots = await measureSnapshots(world, DELAYED);
-  const webhooks = await measurePushes(world, WEBHOOK, runWebhooks, DELAYED);
-  const undelayedWebhooks = await measurePushes(world, WEBHOOK, runWebhooks, { databaseMs: 0, upstreamMs: 0 });
-  const dialogs = await measurePushes(world, DIALOG_STATE, runDialogs, DELAYED);
-  const undelayedDialogs = await measurePushes(world, DIALOG_STATE, runDialogs, { databaseMs: 0, upstreamMs: 0 });
-  const crmEvents = await measureCrmEvents(world, DELAYED);
-  const undelayedCrmEvents = await measureCrmEvents(world, { databaseMs: 0, upstreamMs: 0 });
-  const hanging = await measureHangingEndpoint(world, INJECT, { perKind: TOLD_INJECTIONS_PER_SIDE, ...DELAYED });
-  const memory = await measureMemory(world, INJECT, LARGE_INJECTIONS);
-  const large = await measureLargeContexts(world, { sync: SYNC, snapshot: SNAPSHOT }, LARGE_CONTEXT_ROUNDS);
-  const sweep = await runSweep(world, SWEEP);
-  const sections = [
-    latencySection(delayed),
-    roundTripSection(delayed, undelayed),
-    ownTimeSection(undelayed),
-    syncSection(delayedSyncs, undelayedSyncs),
-    snapshotSection(snapshots),
-    webhookSection(webhooks, undelayedWebhooks),
-    dialogSection(dialogs, undelayedDialogs),
-    crmEventSection(crmEvents, undelayedCrmEvents),
-    hangingSection(hanging),
-    deliverySection(DELIVERIES, deliveries),
-    stormSection(storm),
-    rulesSection(rules),
-    sweepSection(sweep),
-    importSection(imports),
-    memorySection(memory),
-    largeContextSection(large),
-  ];
-  console.log(`${toText(sections)}\n\n${summary(sections)}`);
-  if (flags.write) {
-    await mkdir(EVIDENCE, { recursive: true });
-    await writeFile(new URL('bench.md', EVIDENCE), toMarkdown(sections, circumstances()));
-  }
-} finally {
-  await world.close();
+const howLong = flags.only === undefined ? 'this takes about six minutes, and' : 'this wants';
+console.log(`Measuring; ${howLong} a machine that does nothing else …\n`);
+const measured = await measure(selected);
+const sections = selected.flatMap(({ name }) => measured.get(name) ?? []);
+console.log(`${toText(sections)}\n\n${summary(sections)}`);
+if (flags.write) {
+  await mkdir(EVIDENCE, { recursive: true });
+  await writeFile(new URL('bench.md', EVIDENCE), toMarkdown(sections, circumstances()));
 }
 
-async function measureInjections(
-  world: World,
-  delays: { readonly databaseMs: number; readonly upstreamMs: number },
-): Promise<InjectionRun> {
-  const inject = await startFunction(INJECT, world.environment);
+/** Sections by the names of their measures. */
+async function measure(measures: readonly Measure[]): Promise<Map<string, readonly Section[]>> {
+  const sections = new Map<string, readonly Section[]>();
+  for (const { name, needsWorld, run } of measures) if (!needsWorld) sections.set(name, await run());
+  const rest = measures.filter(({ needsWorld }) => needsWorld);
+  if (rest.length === 0) return sections;
+  const world = await startWorld();
   try {
-    return await runInjections(world, inject, { perKind: INJECTIONS_PER_KIND, ...delays });
+    for (const { name, run } of rest) sections.set(name, await run(world, bundles));
   } finally {
-    await inject.close();
+    await world.close();
+  }
+  return sections;
+}
+
+function select(only: string | undefined): readonly Measure[] {
+  try {
+    return selectMeasures(MEASURES, only);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return fail(error.message);
   }
 }
 
-async function measureSyncs(
-  world: World,
-  delays: { readonly databaseMs: number; readonly upstreamMs: number },
-): Promise<SyncRun> {
-  const sync = await startFunction(SYNC, { ...world.environment, SYNC_DEFAULT_TTL_SECONDS: '0' });
-  try {
-    return await runSyncs(world, sync, { perKind: SYNCS_PER_KIND, ...delays });
-  } finally {
-    await sync.close();
-  }
-}
-
-async function measureSnapshots(
-  world: World,
-  delays: { readonly databaseMs: number; readonly upstreamMs: number },
-): Promise<SnapshotRun> {
-  const snapshot = await startFunction(SNAPSHOT, world.environment);
-  try {
-    return await runSnapshots(world, snapshot, { perKind: SNAPSHOTS_PER_KIND, ...delays });
-  } finally {
-    await snapshot.close();
-  }
-}
-
-async function measurePushes(
-  world: World,
-  bundle: string,
-  run: typeof runWebhooks,
-  delays: { readonly databaseMs: number; readonly upstreamMs: number },
-): Promise<PushRun> {
-  const started = await startFunction(bundle, world.environment);
-  try {
-    return await run(world, started, { perKind: PUSHES_PER_KIND, ...delays });
-  } finally {
-    await started.close();
-  }
-}
-
-async function measureCrmEvents(
-  world: World,
-  delays: { readonly databaseMs: number; readonly upstreamMs: number },
-): Promise<CrmRun> {
-  const crm = await startFunction(CRM, world.environment);
-  try {
-    return await runCrmEvents(world, crm, { ...CRM_EVENTS, ...delays });
-  } finally {
-    await crm.close();
-  }
+function fail(message: string): never {
+  console.error(message);
+  process.exit(1);
 }
 
 function circumstances() {
