@@ -12,6 +12,8 @@ const MIN_USABLE_MS = 50;
 const FRESH_MS = 250;
 /** Rounds of reserve and read before a cell that changes all the time counts as full. */
 const MAX_ROUNDS = 6;
+/** Blocks on their way to the table at a time; who asks meanwhile leaves with the next one. */
+const MAX_BLOCKS = 2;
 /** Share of the tolerance that scheduled work leaves to clients. */
 const KEPT_FOR_CLIENTS = 0.5;
 /** Everybody waits for the end of the same pause; they come back spread over this long at most (milliseconds). */
@@ -43,6 +45,11 @@ type Reservation =
   | { readonly kind: 'full'; readonly retryAtMs: number }
   | { readonly kind: 'paused' };
 
+/** Somebody who wants a slot, and waits to be told. */
+interface Ask extends PermitRequest {
+  readonly tell: (reservation: Reservation) => void;
+}
+
 /**
  * The tenant's upstream budget, shared by all instances through one GCRA cell (SPEC 3 "Rate", DESIGN 3).
  *
@@ -52,6 +59,9 @@ type Reservation =
  *                 ├─ paused: wait for its end if that fits, else "not granted, retry at its end"
  *                 └─ full up to the deadline: "not granted, retry at the next slot"
  * ```
+ *
+ * **Under load** slots are taken in blocks: who asks in the same moment, or while {@link MAX_BLOCKS} updates are on their way,
+ * shares one update with all the others. A block is never larger than what is wanted: nothing is hoarded.
  *
  * **What is guaranteed.** In no sliding minute leave more than `ratePerMinute` requests, over all instances, as long as every
  * permit is used within {@link Gcra.latenessMs} of its slot (`usableUntilMs` says until when), and the instances' clocks and the
@@ -69,7 +79,10 @@ export class Governor {
   /** What the cell looked like last: which branch to try first. */
   #lastTatMs = 0;
   #lookedAtMs = Number.NEGATIVE_INFINITY;
-  /** Requests for a slot that are on their way to the table. */
+  /** Who asks for a slot, and has not been sent to the table. */
+  #asks: Ask[] = [];
+  /** Blocks, and slots in them, that are on their way to the table. */
+  #blocks = 0;
   #asking = 0;
 
   /** @throws RangeError when rate, burst or local share make no sense */
@@ -128,7 +141,7 @@ export class Governor {
     const { intervalMs, toleranceMs } = this.#gcra;
     const isFull = nowMs - this.#lookedAtMs < FRESH_MS && this.#lastTatMs > Math.max(deadlineMs, nowMs) + toleranceMs;
     if (isFull) return Math.ceil(this.#lastTatMs - toleranceMs);
-    const isCrowded = deadlineMs <= nowMs && this.#asking > toleranceMs / intervalMs;
+    const isCrowded = deadlineMs <= nowMs && this.#asking + this.#asks.length > toleranceMs / intervalMs;
     return isCrowded ? nowMs : undefined;
   }
 
@@ -154,46 +167,86 @@ export class Governor {
     await clock.sleep(Math.ceil(atMs - clock.now() + random.next() * spreadMs));
   }
 
-  async #reserveSafely(request: PermitRequest): Promise<Reservation> {
-    this.#asking += 1;
-    try {
-      return await this.#reserve(request);
-    } catch {
-      return this.#local.reserve(this.#options.clock.now(), request.deadlineMs);
-    } finally {
-      this.#asking -= 1;
-    }
+  #reserveSafely(request: PermitRequest): Promise<Reservation> {
+    return new Promise((tell) => {
+      this.#asks.push({ ...request, tell });
+      // When everybody who asks now has asked.
+      queueMicrotask(() => this.#sendBlock());
+    });
   }
 
-  async #reserve(request: PermitRequest): Promise<Reservation> {
+  #sendBlock(): void {
+    if (this.#asks.length === 0 || this.#blocks === MAX_BLOCKS) return;
+    const asks = this.#asks.sort((a, b) => a.deadlineMs - b.deadlineMs);
+    this.#asks = [];
+    this.#blocks += 1;
+    this.#asking += asks.length;
+    const { clock } = this.#options;
+    void this.#reserve(asks)
+      .catch(() => asks.map(({ deadlineMs }) => this.#local.reserve(clock.now(), deadlineMs)))
+      .then((reservations) => {
+        this.#blocks -= 1;
+        this.#asking -= asks.length;
+        for (const [index, { tell }] of asks.entries()) tell(reservations[index] as Reservation);
+        this.#sendBlock();
+      });
+  }
+
+  /** One reservation for each of `asks`, who are in the order of their deadlines. */
+  async #reserve(asks: readonly Ask[]): Promise<readonly Reservation[]> {
     const { clock, cell, store } = this.#options;
     const { intervalMs, toleranceMs } = this.#gcra;
+    let tatMs = 0;
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
       const nowMs = clock.now();
-      const latestTatMs = this.#latestTatMs(request, nowMs);
-      const idle = () => store.reserveIdle(cell, { nowMs, intervalMs });
-      const busy = () => store.reserveBusy(cell, { nowMs, intervalMs, latestTatMs });
+      const { fitting, latestTatMs } = this.#fit(asks, Math.max(tatMs, nowMs), nowMs);
+      const slots = fitting.size;
+      if (slots === 0) break;
+      const block = { nowMs, intervalMs: slots * intervalMs };
+      const idle = () => store.reserveIdle(cell, block);
+      const busy = () => store.reserveBusy(cell, { ...block, latestTatMs });
       const reserved =
         this.#lastTatMs <= nowMs ? ((await idle()) ?? (await busy())) : ((await busy()) ?? (await idle()));
       if (reserved !== undefined) {
         this.#learn(reserved);
-        this.#local.charge(nowMs);
-        return {
-          kind: 'slot',
-          slotMs: Math.max(nowMs, reserved.tatMs - intervalMs - toleranceMs),
-          giveBack: () => store.release(cell, { intervalMs }),
-        };
+        let slotMs = reserved.tatMs - block.intervalMs - toleranceMs - intervalMs;
+        return asks.map((ask) => {
+          if (!fitting.has(ask)) return this.#full(ask, reserved.tatMs);
+          this.#local.charge(nowMs);
+          slotMs += intervalMs;
+          return {
+            kind: 'slot',
+            slotMs: Math.max(nowMs, slotMs),
+            giveBack: () => store.release(cell, { intervalMs }),
+          };
+        });
       }
       const found = await store.read(cell);
       this.#learn(found);
-      if (clock.now() < this.#pausedUntilMs) return { kind: 'paused' };
-      if (found !== undefined && found.tatMs > Math.max(latestTatMs, clock.now())) {
-        const behindMs = request.priority === 'scheduled' ? this.#scheduledToleranceMs() : toleranceMs;
-        return { kind: 'full', retryAtMs: Math.ceil(found.tatMs - behindMs) };
-      }
-      // Somebody changed the cell between the two branches: look again.
+      if (clock.now() < this.#pausedUntilMs) return asks.map(() => ({ kind: 'paused' }));
+      // Where that still fits, somebody changed the cell between the two branches.
+      tatMs = found?.tatMs ?? 0;
     }
-    return { kind: 'full', retryAtMs: clock.now() + Math.ceil(intervalMs) };
+    return asks.map((ask) => this.#full(ask, Math.max(tatMs, clock.now())));
+  }
+
+  /** Who would get a slot that fits his deadline, were the cell at `tatMs`; and where it may be at most, for all of them to get one. */
+  #fit(asks: readonly Ask[], tatMs: number, nowMs: number) {
+    const { intervalMs } = this.#gcra;
+    const fitting = new Set<Ask>();
+    let latestTatMs = Number.POSITIVE_INFINITY;
+    for (const ask of asks) {
+      const latestMs = this.#latestTatMs(ask, nowMs) - fitting.size * intervalMs;
+      if (tatMs > latestMs) continue;
+      fitting.add(ask);
+      latestTatMs = Math.min(latestTatMs, latestMs);
+    }
+    return { fitting, latestTatMs };
+  }
+
+  #full({ priority }: PermitRequest, tatMs: number): Reservation {
+    const behindMs = priority === 'scheduled' ? this.#scheduledToleranceMs() : this.#gcra.toleranceMs;
+    return { kind: 'full', retryAtMs: Math.ceil(tatMs - behindMs) };
   }
 
   /** Clients may queue up to their deadline; the schedule takes only what is free now, and never the last of the burst. */

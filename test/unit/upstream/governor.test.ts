@@ -63,6 +63,108 @@ describe('A crowd of clients', () => {
   });
 });
 
+describe('A block', () => {
+  const INTERVAL_MS = gcraFor(100).intervalMs;
+
+  /** Slots granted, as milliseconds from the start, and the first moment for those who got none; in the order of asking. */
+  async function ask(governor: Governor, clock: FakeClock, patiencesMs: readonly number[]) {
+    const startMs = clock.now();
+    const asked = patiencesMs.map(async (patienceMs) => {
+      const answer = await governor.acquire({ deadlineMs: startMs + patienceMs });
+      return answer.granted ? { at: clock.now() - startMs } : { again: Math.round(answer.retryAtMs - startMs) };
+    });
+    return Promise.all(asked);
+  }
+
+  it('of all who ask in one moment takes one update, and each gets the slot that he would have got by himself', async () => {
+    const { clock, store, instance } = prepare();
+    const answers = await ask(instance(), clock, Array(8).fill(10_000));
+    expect(answers.map(({ at }) => at)).toEqual([0, 0, 0, 0, 0, 632, 1264, 1895]);
+    expect(store.calls).toMatchObject({ reserveIdle: 1, reserveBusy: 0 });
+  });
+
+  it('is as large as there is room for: who can wait longer waits, the others are told when to come back', async () => {
+    const { clock, store, instance } = prepare();
+    const answers = await ask(instance(), clock, [5_000, 1, 1, 1, 1, 1, 1]);
+    expect(answers.slice(1, 6)).toEqual(Array(5).fill({ at: 0 }));
+    expect(answers[0]).toEqual({ at: 632 });
+    // Six slots are taken: the next one that is free at once is that of the seventh.
+    expect(answers[6]).toEqual({ again: Math.ceil(2 * INTERVAL_MS) });
+    expect(store.calls.reserveIdle + store.calls.reserveBusy).toBe(1);
+  });
+
+  it('shrinks to what others have left', async () => {
+    const { clock, store, instance } = prepare();
+    await ask(instance(), clock, [0, 0, 0]);
+    const answers = await ask(instance(), clock, [0, 0, 0, 0]);
+    expect(answers.filter(({ at }) => at === 0)).toHaveLength(2);
+    expect(answers.filter(({ again }) => again === Math.ceil(INTERVAL_MS))).toHaveLength(2);
+    expect(store.cells.get('tenant')?.tatMs).toBeCloseTo(clock.now() + 5 * INTERVAL_MS, 6);
+  });
+
+  it('takes in who asks while two are on their way', async () => {
+    const { clock, store, instance } = prepare();
+    const { reserveIdle, reserveBusy } = store;
+    store.reserveIdle = (...args) => clock.sleep(20).then(() => reserveIdle.apply(store, args));
+    store.reserveBusy = (...args) => clock.sleep(20).then(() => reserveBusy.apply(store, args));
+    const governor = instance();
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, async (_, index) => {
+        await clock.sleep(index);
+        return governor.acquire({ deadlineMs: clock.now() + 10_000 });
+      }),
+    );
+    expect(answers.every(({ granted }) => granted)).toBe(true);
+    expect(store.reservedMs).toBeCloseTo(10 * INTERVAL_MS, 6);
+    // One idle, one that found it busy meanwhile and tried again, and the other eight.
+    expect(store.calls.reserveIdle + store.calls.reserveBusy).toBeLessThanOrEqual(4);
+  });
+
+  it('that the store fails is served from the local share, one by one', async () => {
+    const { clock, store, instance } = prepare();
+    store.down = true;
+    const answers = await ask(instance(), clock, Array(4).fill(30_000));
+    const shareMs = gcraFor(5).intervalMs;
+    expect(answers.map(({ at }) => at)).toEqual([0, shareMs, 2 * shareMs, undefined]);
+  });
+
+  it('gives back what one of its askers does not use, and nothing else', async () => {
+    const { clock, store, instance } = prepare();
+    const governor = instance();
+    const startMs = clock.now();
+    const [one] = await Promise.all(Array.from({ length: 3 }, () => governor.acquire({ deadlineMs: startMs })));
+    if (one?.granted !== true) throw new Error('expected a permit');
+    await one.permit.release();
+    expect(store.cells.get('tenant')?.tatMs).toBeCloseTo(startMs + 2 * INTERVAL_MS, 6);
+  });
+
+  it('grants the same slots as asking one after the other in the order of the deadlines, whatever the cell was', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 1, max: 8_000 }), { minLength: 1, maxLength: 30 }),
+        fc.integer({ min: 0, max: 12 }),
+        async (patiencesMs, taken) => {
+          const together = prepare();
+          const apart = prepare();
+          for (const { store, clock } of [together, apart]) {
+            if (taken > 0) await store.reserveIdle('tenant', { nowMs: clock.now(), intervalMs: taken * INTERVAL_MS });
+          }
+          const block = await ask(together.instance(), together.clock, patiencesMs);
+          const governor = apart.instance();
+          const startMs = apart.clock.now();
+          const slots = [];
+          for (const patienceMs of [...patiencesMs].sort((a, b) => a - b)) {
+            const answer = await governor.acquire({ deadlineMs: startMs + patienceMs });
+            if (answer.granted) slots.push(apart.clock.now() - startMs);
+          }
+          const granted = block.flatMap(({ at }) => (at === undefined ? [] : [at])).sort((a, b) => a - b);
+          expect(granted).toEqual(slots);
+        },
+      ),
+    );
+  });
+});
+
 describe('Scheduled work of one instance', () => {
   it('waits in one place: who would only lose the next slot does not ask for it', async () => {
     const { clock, store, instance } = prepare();

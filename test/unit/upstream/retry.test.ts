@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { PermitAnswer } from '../../../lib/operations/ports/cognigy.ts';
 import { Concurrency } from '../../../lib/upstream/concurrency.ts';
+import { gcraFor } from '../../../lib/upstream/gcra.ts';
 import { Governor } from '../../../lib/upstream/governor.ts';
 import { HttpClient, type HttpRequest } from '../../../lib/upstream/httpClient.ts';
 import { sendWithRetry } from '../../../lib/upstream/retry.ts';
@@ -41,7 +42,7 @@ function prepare(...replies: Reply[]) {
       ...(firstPermit && { firstPermit }),
     });
   };
-  const permitsTaken = () => rates.calls.reserveIdle + rates.calls.reserveBusy;
+  const permitsTaken = () => Math.round(rates.reservedMs / gcraFor(100).intervalMs);
   return { clock, rates, governor, network, concurrency, sentAt, events, send, startMs, permitsTaken };
 }
 

@@ -1,4 +1,5 @@
 import type { UpstreamCall } from '../../../../lib/operations/ports/cognigy.ts';
+import { gcraFor } from '../../../../lib/upstream/gcra.ts';
 import { Governor } from '../../../../lib/upstream/governor.ts';
 import type { SessionApiOptions, UpstreamObservation } from '../../../../lib/upstream/session-api/connection.ts';
 import { createSessionApi, createSessionReads } from '../../../../lib/upstream/session-api/index.ts';
@@ -51,6 +52,6 @@ export function startSessionApi(api: Reply, { token, credentials, maxConcurrent 
     correlationId: 'corr-1',
     ...overrides,
   });
-  const permitsTaken = () => rates.calls.reserveIdle + rates.calls.reserveBusy;
+  const permitsTaken = () => Math.round(rates.reservedMs / gcraFor(100).intervalMs);
   return { clock, startMs, rates, permitsTaken, tokenStore, governor, network, port, reads, call, observations };
 }
