@@ -36,8 +36,7 @@ export const eventStreamSerdeProvider = () => { throw new Error('left out of thi
 /** Ajv compiles the tenant's schema here rather than at every cold start, and stays out of the bundle itself (130 KiB). */
 const TENANT_SCHEMA = /[\\/]lib[\\/]platform[\\/]tenantSchema\.ts$/;
 
-/** The sources are read here, so that no bundle carries what checks them. */
-/** The sources of CRM events, read and checked once. */
+/** The sources of CRM events are read and checked here, so that no bundle carries what checks them. */
 const CRM_SOURCES = /[\\/]lib[\\/]platform[\\/]crmSources\.ts$/;
 
 /** CommonJS that does nothing when it is loaded, but does not say so: every bundle would carry it, whoever uses it (12 KiB). */
@@ -48,6 +47,9 @@ const WITHOUT_SIDE_EFFECTS = /^standardwebhooks$/;
  * "adaptive" needs (3 KiB; the mode is set in lib/platform/deps.ts), and the question to an EC2 instance for its region (1 KiB).
  */
 const NEVER_MADE = /[\\/](Sha256Js|DefaultRateLimiter|AdaptiveRetryStrategy|getInstanceMetadataRegion)\.js$/;
+
+/** Made with every signer, and asked only by who signs the events of a stream (2 KiB). */
+const NEVER_ASKED = /[\\/]HeaderFormatter\.js$/;
 
 /** The SDK's clients import their whole package.json for one member of it. */
 const AWS_PACKAGE_JSON = /[\\/]@aws-sdk[\\/][^\\/]+[\\/]package\.json$/;
@@ -122,6 +124,7 @@ const dietWith = ({ tenantSchema, crmSources }: Readonly<Record<'tenantSchema' |
     onLoad({ filter: NEVER_MADE }, ({ path }) => ({
       contents: `export class ${NEVER_MADE.exec(path)?.[1]} { constructor() { throw new Error('left out of this bundle'); } }`,
     }));
+    onLoad({ filter: NEVER_ASKED }, () => ({ contents: 'export class HeaderFormatter {}' }));
     onLoad({ filter: CRM_SOURCES }, () => ({ contents: crmSources }));
     onLoad({ filter: AWS_PACKAGE_JSON }, async ({ path }) => {
       const { version } = JSON.parse(await readFile(path, 'utf8'));
