@@ -28,6 +28,7 @@ import { DynamoLaneStore } from '../store/dynamoLaneStore.ts';
 import { DynamoSessionStore } from '../store/dynamoSessionStore.ts';
 import { DynamoEventQueue } from '../store/eventQueue.ts';
 import { DynamoEventWriter } from '../store/eventWriter.ts';
+import { GatheringTable } from '../store/gatheringTable.ts';
 import { DynamoRateStore } from '../store/rateStore.ts';
 import { DynamoRollupReader } from '../store/rollupReader.ts';
 import { DynamoRollupWriter } from '../store/rollupWriter.ts';
@@ -228,12 +229,14 @@ function destinationOf(
  * its name is refused.
  */
 export const wireCrm = (
-  parts: Parts,
+  given: Parts,
 ): ReturnType<typeof wireLane> & {
   readonly records: CrmRecords;
   readonly sources: ReadonlyMap<string, CrmSource>;
   readonly verify: (source: string, call: SignedCall) => SignatureVerdict;
 } => {
+  // An event is for many sessions at a time.
+  const parts = { ...given, table: new GatheringTable(given.table.options) };
   const { clock, secrets, table, vault } = parts;
   const liveOf = (name: string) =>
     secrets.crm !== undefined && Object.hasOwn(secrets.crm, name) ? secrets.crm[name] : undefined;

@@ -54,11 +54,13 @@ const MARSHALL = { removeUndefinedValues: true } as const;
  * {@link StoreError}.
  */
 export class Table {
+  readonly options: TableOptions;
   readonly #client: DynamoDBClient;
   readonly #name: string;
   readonly #clock: Clock;
 
   constructor(options: TableOptions) {
+    this.options = options;
     this.#client = options.client;
     this.#name = options.tableName;
     this.#clock = options.clock;
