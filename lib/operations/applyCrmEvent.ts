@@ -13,7 +13,7 @@ import type { Telemetry } from './ports/telemetry.ts';
 import type { LaneDeps } from './push.ts';
 import { recordRefusal } from './recordRefusal.ts';
 import { isAboutAccess } from './settlement.ts';
-import { severalAtATime } from './severalAtATime.ts';
+import { Places, severalAtATime } from './severalAtATime.ts';
 
 export interface CrmDeps extends LaneDeps {
   readonly vault: Vault;
@@ -57,6 +57,8 @@ const AHEAD_MS = 300_000;
 const BEYOND_ALL = '~';
 /** Sessions in work at a time: twice as many as requests leave at once (SPEC 3 "Rate"), so that the next are ready to go. */
 const AT_A_TIME = 10;
+/** Of these so many write to the table at a time: the first are not to wait for those who would only wait behind them. */
+const COMMITTING_AT_A_TIME = 5;
 
 /** Who a source is in the audit trail. */
 export function crmClient(source: string): string {
@@ -98,8 +100,9 @@ export async function applyCrmEvent(deps: CrmDeps, command: CrmCommand): Promise
   if (seen !== undefined) return { kind: 'done', eventId, outcome: 'duplicate', sessions: seen.sessions };
   const update = only({ variables, occurrence }, paths);
   const together = new Together(telemetry);
+  const places = new Places(COMMITTING_AT_A_TIME);
   const results = await severalAtATime(AT_A_TIME, bound, (each) => {
-    return new Addressee(deps, { ...command, telemetry: together.telemetry }, each).apply(update);
+    return new Addressee(deps, { ...command, telemetry: together.telemetry }, each, places).apply(update);
   }).finally(() => together.tell());
 
   const untaken = results.find((result) => result?.kind === 'busy' || result?.kind === 'failed');
@@ -149,11 +152,13 @@ class Addressee {
   readonly #deps: CrmDeps;
   readonly #command: CrmCommand;
   readonly #session: BoundSession;
+  readonly #places: Places;
 
-  constructor(deps: CrmDeps, command: CrmCommand, session: BoundSession) {
+  constructor(deps: CrmDeps, command: CrmCommand, session: BoundSession, places: Places) {
     this.#deps = deps;
     this.#command = command;
     this.#session = session;
+    this.#places = places;
   }
 
   async apply(update: Update): Promise<Applied> {
@@ -210,6 +215,7 @@ class Addressee {
     const { sessionId } = this.#session;
     const permit = cognigy.prepare({ deadlineMs, mayWait: true });
     await clock.turn();
+    const leave = await this.#places.take();
     // What the event is told by alone: the same one has one effect, whatever else it says the second time.
     const key = vault.fingerprint(['crm', source, event.identity]);
     const answer = await runOperation(this.#deps, {
@@ -230,7 +236,9 @@ class Addressee {
           crm: { source, recordId: event.recordId, eventId: event.eventId },
         },
       }),
-    });
+      // What goes out now goes first.
+      onCommitted: () => void clock.turn().then(leave),
+    }).finally(leave);
     if (answer.kind === 'superseded') {
       const left = update.occurrence.paths.filter((path) => !answer.paths.includes(path));
       return left.length === 0 ? this.#nothingLeft() : this.#inject(only(update, left));

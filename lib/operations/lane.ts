@@ -17,6 +17,8 @@ export interface LaneRequest {
 export interface LaneCommand extends LaneRequest {
   /** Asked for ahead, without waiting; given back where somebody else pushes. */
   readonly permit: Promise<PermitAnswer>;
+  /** Told as soon as the table has taken the operation, or has not: what follows is the upstream's time. */
+  readonly onCommitted?: () => void;
 }
 
 /** What a client can be told about its operation. */
@@ -84,6 +86,7 @@ export async function runOperation(deps: LaneDeps, command: LaneCommand): Promis
     await giveBack();
     throw error;
   });
+  command.onCommitted?.();
   if (committed.kind === 'committed' && committed.holdsLease) {
     const { lane, version } = committed;
     return pushOwn(deps, command, { lane, lease, version, permit: await permit });

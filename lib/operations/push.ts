@@ -230,10 +230,11 @@ class Push {
     const batches = this.#batchesOf(injects, nowMs);
     const toSend = batches.flatMap(({ operations }) => operations);
     const sending = this.#send(batches, permit, nowMs);
-    // What the client waits for is on its way; meanwhile the outbox is archived and the mirror made. Usually all leaves as one
-    // request, and the mirror can be written already.
-    this.#archived = this.#archive();
     sending.catch(() => undefined);
+    // What the client waits for is on its way then; meanwhile the outbox is archived and the mirror made. Usually all leaves as one
+    // request, and the mirror can be written already.
+    await this.#deps.clock.turn();
+    this.#archived = this.#archive();
     this.#mirror = await currentMirror(this.#deps, this.#lane);
     this.#planned = applyOperations(this.#mirror, toSend, nowMs);
     // Without a permit by now there will hardly be one.
