@@ -358,13 +358,16 @@ describe('settlementOf', () => {
     });
 
     it('is not put off for work that only our own budget has kept from its second request', () => {
-      const after = (upstreamStatus: number): Attempt => ({
+      const stoppedAfter = (upstreamStatus: number): Attempt => ({
         operation: operation(1),
         result: { kind: 'unavailable', reason: 'budget', attempts: 1, outcomeUnknown: false, upstreamStatus },
       });
-      expect(settle([after(200)], { deferrals: 7 }).settlement).toMatchObject({ deferrals: 7, dueAtMs: NOW + 5_000 });
+      expect(settle([stoppedAfter(200)], { deferrals: 7 }).settlement).toMatchObject({
+        deferrals: 7,
+        dueAtMs: NOW + 5_000,
+      });
       // The upstream was in trouble, too.
-      expect(settle([after(503)], { deferrals: 7 }).settlement).toMatchObject({ deferrals: 8 });
+      expect(settle([stoppedAfter(503)], { deferrals: 7 }).settlement).toMatchObject({ deferrals: 8 });
     });
 
     it('never comes before the upstream wants it', () => {
