@@ -2,11 +2,14 @@
 // everything that was asked of it. `--write` keeps the report as docs/evidence/restarts.md.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { toMarkdown, toText } from './report/pages.ts';
 import { runRestarts } from './run.ts';
 
 const EVIDENCE = new URL('../../docs/evidence/', import.meta.url);
+/** Where to look when something does not balance. */
+const KEPT = new URL('../../.data/', import.meta.url);
 /**
  * The local queue dies with the stack: an outcome whose prompt was in it is prompted again after half a minute, and after 2, 4 and 8
  * minutes more where that prompt was killed, too.
@@ -17,7 +20,7 @@ const { values: flags } = parseArgs({
   options: {
     restarts: { type: 'string', default: '50' },
     seed: { type: 'string', default: '1' },
-    rate: { type: 'string', default: '120' },
+    rate: { type: 'string', default: '200' },
     clients: { type: 'string', default: '14' },
     customers: { type: 'string', default: '6' },
     'think-ms': { type: 'string', default: '300' },
@@ -50,7 +53,13 @@ if (flags.write) {
   await mkdir(EVIDENCE, { recursive: true });
   await writeFile(new URL('restarts.md', EVIDENCE), page);
 }
-if (report.findings.length > 0) process.exitCode = 1;
+if (report.findings.length > 0) {
+  process.exitCode = 1;
+  await mkdir(KEPT, { recursive: true });
+  const file = new URL(`restarts-${options.seed}.json`, KEPT);
+  await writeFile(file, JSON.stringify({ findings: report.findings, evidence: report.evidence }, null, 1));
+  console.log(`All that was seen is in ${fileURLToPath(file)}.`);
+}
 
 function wholeNumber(name: Exclude<keyof typeof flags, 'write'>): number {
   const value = Number(flags[name]);
