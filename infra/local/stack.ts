@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from '
 import { join } from 'node:path';
 import { LOCAL_CRM_SECRETS, LOCAL_CRM_WEBHOOK_SECRET } from './crmSecrets.ts';
 import { ensureTable, LOCAL_CREDENTIALS, LOCAL_REGION, startDatabase } from './database.ts';
+import { mendIndexes } from './dueIndex.ts';
 import { type BusEvent, type EventRule, startEventBridge } from './eventBridge.ts';
 import { functionDefinitions, type Invoke, loadFunction } from './functions.ts';
 import { createGateway, type GatewayRoute } from './gateway.ts';
@@ -97,6 +98,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     if (dataDirectory !== undefined) mkdirSync(dataDirectory, { recursive: true });
     const database = await open(startDatabase(dataDirectory && join(dataDirectory, 'dynamodb')));
     await ensureTable(database.url, TABLE_NAME);
+    if (dataDirectory !== undefined) await mendIndexes(database.url, TABLE_NAME);
     const queues = await open(startQueues());
     const secrets = await open(startSecretsManager(new Map([[SECRET_ID, secretFor(options)]])));
     const tenant = options.cognigyBaseUrl === undefined ? await open(startTenant(options)) : undefined;

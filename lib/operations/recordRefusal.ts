@@ -50,8 +50,9 @@ export async function recordRefusal(deps: LaneDeps, command: RefusalCommand): Pr
       telemetry.log('warn', 'a refusal found no room in the lane');
     }
     const lane = await store.readLane({ sessionId });
-    // Who is at work in the lane links it; only where nobody is, we do.
-    if (lane === undefined || (lane.lease !== undefined && lane.lease.untilMs > atMs)) return;
+    // Who is at work in the lane links it; only where nobody is, we do. Nor is it for us to take what somebody has left who may
+    // have died: that something of it may have been sent would be forgotten with his lease (ADR 0016).
+    if (lane === undefined || lane.lease !== undefined) return;
     const lease = { fence: operationId, untilMs: atMs + LEASE_MS };
     const taken = await store.takeLease({ sessionId }, lease, clock.now());
     if (taken === undefined) return;

@@ -134,7 +134,7 @@ export function settlementOf(input: SettlementInput): Settled {
   const sessionEnded = [...outcomes.values()].some(
     (outcome) => outcome.kind === 'refused' && outcome.code === 'session-ended',
   );
-  const wasTried = pending.some((attempt) => triesOf(attempt) > 0);
+  const wasTried = pending.some((attempt) => triesOf(attempt) > 0 && !isHeldBack(attempt));
   // Nothing was looked at: what waits in the journal goes on waiting as it did.
   const isUntouched = attempts.length === 0 && lane.journal.length > settledPrefix;
   const deferrals = pending.length === 0 && !isUntouched ? 0 : lane.deferrals + (wasTried ? 1 : 0);
@@ -218,6 +218,11 @@ function takePrefix(lane: Lane, ended: Set<number>): { settledPrefix: number; co
 
 function triesOf({ result }: Attempt): number {
   return result.kind === 'expired' || result.kind === 'needless' ? 0 : result.attempts;
+}
+
+/** All that was asked was answered well, and then our own budget was used up: no trouble that only time will mend. */
+function isHeldBack({ result }: Attempt): boolean {
+  return result.kind === 'unavailable' && result.reason === 'budget' && result.upstreamStatus === 200;
 }
 
 /** How the operation ended, or `undefined` while it stays pending. */

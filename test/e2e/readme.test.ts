@@ -2,8 +2,9 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LOCAL_KEY } from '../fixtures/stack/bridge.ts';
+import { makeClone } from '../fixtures/stack/clone.ts';
 import { type Json, ULID } from '../fixtures/stack/http.ts';
-import { makeClone, npmStart, type Started } from '../fixtures/stack/npmStart.ts';
+import { npmStart, type Started } from '../fixtures/stack/npmStart.ts';
 import { eventually } from '../fixtures/stack/time.ts';
 
 const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');

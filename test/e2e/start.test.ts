@@ -7,8 +7,9 @@ import { LOCAL_CRM_WEBHOOK_SECRET } from '../../infra/local/crmSecrets.ts';
 import { startReceiver } from '../../infra/local/receiver.ts';
 import { startTenantServer, type TenantServer } from '../../infra/local/tenant/server.ts';
 import { one } from '../fixtures/stack/bridge.ts';
+import { makeClone } from '../fixtures/stack/clone.ts';
 import type { Json } from '../fixtures/stack/http.ts';
-import { makeClone, npmStart, npmStartInVain, type Started } from '../fixtures/stack/npmStart.ts';
+import { npmStart, npmStartInVain, type Started } from '../fixtures/stack/npmStart.ts';
 import { eventually } from '../fixtures/stack/time.ts';
 
 /** Two of them, as during a rotation. */

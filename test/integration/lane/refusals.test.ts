@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { recordRefusal } from '../../../lib/operations/recordRefusal.ts';
 import { storeThat } from '../../fixtures/operations/failingStore.ts';
-import { type Instance, outcomesOf, SESSION, variable } from '../../fixtures/operations/laneHarness.ts';
+import { type Instance, outcomesOf, SESSION, sessionId, variable } from '../../fixtures/operations/laneHarness.ts';
 import { useDatabase } from '../../fixtures/operations/useDatabase.ts';
 
 const start = useDatabase();
 
-const refuse = ({ deps, telemetry }: Instance, pointers = ['/variables/0/key']) =>
+const refuse = ({ deps, telemetry }: Instance, pointers = ['/variables/0/key'], session = SESSION) =>
   recordRefusal(deps, {
-    sessionId: SESSION,
+    sessionId: session,
     operation: 'inject',
     client: 'client',
     code: 'validation-failed',
@@ -61,6 +61,33 @@ describe('A refused request', () => {
     expect(audit.chain.valid).toBe(true);
     expect(outcomesOf(audit).sort()).toEqual(['confirmed', 'confirmed', 'refused', 'refused', 'refused']);
     expect(await harness.lane()).toMatchObject({ hasRefusals: false, hasOutbox: false, version: 2 });
+  });
+
+  it('SCENARIO 9: after a crash takes nothing for known that nobody knows: a transition is still not made twice', async () => {
+    const harness = await start();
+    for (let atCall = 1, wasStruck = true; wasStruck; atCall += 1) {
+      const session = sessionId(`sess_${atCall}`);
+      await harness.instance().dialog({ session, change: { session: { a: 1 } } });
+      const victim = harness.instance();
+      victim.wire.strike({ atCall, how: 'die', when: 'after' });
+      const change = { session: { a: 2 }, transition: { nextStep: 'next' } };
+      const dying = victim.dialog({ session, change, idempotencyKey: 'once' }).catch(() => 'failed');
+      const answer = await Promise.race([dying, victim.wire.died]);
+      wasStruck = victim.wire.calls.length >= atCall;
+      if (answer === 'died') harness.clock.advance(30_000);
+
+      await refuse(harness.instance(), ['/data'], session);
+
+      await harness.instance().dialog({ session, change, idempotencyKey: 'once' });
+      await harness.minutes(2);
+      const made = harness.tenant.journal
+        .entries({ surface: 'dialog-state', sessionId: session })
+        .filter(({ applied }) => applied);
+      expect(made, `died at ${atCall}`).toHaveLength(2);
+      const audit = await harness.audit(session);
+      expect(audit.chain.valid).toBe(true);
+      expect(outcomesOf(audit)).toEqual(expect.arrayContaining(['refused', 'confirmed', 'confirmed']));
+    }
   });
 
   it('names a bounded number of places', async () => {

@@ -357,6 +357,19 @@ describe('settlementOf', () => {
       expect(pending(0, { deferrals: 3 })).toMatchObject({ deferrals: 3, dueAtMs: NOW + 5_000 });
     });
 
+    it('is not put off for work that only our own budget has kept from its second request', () => {
+      const stoppedAfter = (upstreamStatus: number): Attempt => ({
+        operation: operation(1),
+        result: { kind: 'unavailable', reason: 'budget', attempts: 1, outcomeUnknown: false, upstreamStatus },
+      });
+      expect(settle([stoppedAfter(200)], { deferrals: 7 }).settlement).toMatchObject({
+        deferrals: 7,
+        dueAtMs: NOW + 5_000,
+      });
+      // The upstream was in trouble, too.
+      expect(settle([stoppedAfter(503)], { deferrals: 7 }).settlement).toMatchObject({ deferrals: 8 });
+    });
+
     it('never comes before the upstream wants it', () => {
       expect(pending(1, {}, NOW + 120_000).dueAtMs).toBe(NOW + 120_000);
     });
