@@ -100,7 +100,8 @@ class Life {
     await Promise.all(beside);
     await this.#comeToRest();
     const observer = this.world.start();
-    this.#options.explain?.(await this.#oracle.check(this.#clients, observer));
+    const evidence = await this.#oracle.check(this.#clients, observer);
+    this.#options.explain?.(evidence);
     const place = await tamperedPlace(this.world, observer, this.#chance.pick(this.#sessions), this.#chance);
     if (place !== undefined) this.#oracle.broken(place);
     const figures = new Tally();

@@ -30,6 +30,12 @@ export interface Said {
   readonly sessions?: readonly CrmSessionResult[];
 }
 
+export interface CrmOccurrence {
+  readonly recordId: string;
+  /** Compares as the events occurred. */
+  readonly stamp: string;
+}
+
 /** One request of a client, and what came of it. */
 export interface Call {
   /** Unlike any other: it is the request's correlation id, by which it is found in the journal. */
@@ -43,8 +49,8 @@ export interface Call {
   readonly body: string;
   readonly writes: readonly Write[];
   readonly nextStep?: string;
-  /** When what it says occurred, for an event of a CRM. */
-  readonly occurredAtMs?: number;
+  /** What it is about and when that occurred, for an event of a CRM. */
+  readonly occurrence?: CrmOccurrence;
   /** Epoch milliseconds by the world's clock. */
   readonly startMs: number;
   /** By the clock of the instance that was asked. */

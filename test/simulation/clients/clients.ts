@@ -66,7 +66,7 @@ export class Clients {
       writes: request.writes,
       ...(request.key !== undefined && { key: request.key }),
       ...(request.nextStep !== undefined && { nextStep: request.nextStep }),
-      ...(request.occurredAtMs !== undefined && { occurredAtMs: request.occurredAtMs }),
+      ...(request.occurrence !== undefined && { occurrence: request.occurrence }),
       startMs: world.timeline.exactMs,
       askedAtMs: clock.now(),
     };

@@ -11,7 +11,7 @@ import { sync } from '../../../lib/operations/sync.ts';
 import { updateDialogState } from '../../../lib/operations/updateDialogState.ts';
 import type { Chance } from '../world/chance.ts';
 import type { Instance } from '../world/instance.ts';
-import type { CallKind, Write } from './calls.ts';
+import type { CallKind, CrmOccurrence, Write } from './calls.ts';
 import { KEYS, slotOf } from './slots.ts';
 
 /** What a client is going to ask for: the same each time it asks. */
@@ -22,7 +22,7 @@ export interface ClientRequest {
   readonly body: string;
   readonly writes: readonly Write[];
   readonly nextStep?: string;
-  readonly occurredAtMs?: number;
+  readonly occurrence?: CrmOccurrence;
   /** Milliseconds that the instance has. */
   readonly budgetMs: number;
   send(instance: Instance, asked: Asked): Promise<unknown>;
@@ -267,7 +267,7 @@ export class Requests {
       key: `crm ${eventId}`,
       body: this.#body(),
       writes: variables.map(({ key, value }) => ({ slot: slotOf(key), value, ...lives })),
-      occurredAtMs,
+      occurrence: { recordId, stamp: `${occurredAtMs} ${eventId}` },
       budgetMs: BUDGET_MS,
       send: ({ deps }, asked) =>
         applyCrmEvent(deps, {

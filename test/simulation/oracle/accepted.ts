@@ -90,7 +90,8 @@ function checkEffect(
     const seenMs = firstSeen.get(`${session} ${nameOf(slot, value)}`) ?? Number.POSITIVE_INFINITY;
     if (seenMs <= endedMs) continue;
     const own = effects.of(slot, value).find((effect) => effect.by === by);
-    const isExpired = own !== undefined && own.expiresAtMs <= endedMs + 200;
+    if (own === undefined || own.isDoubtful) continue;
+    const isExpired = own.expiresAtMs <= endedMs + 200;
     const isOvertaken = (effects.bySlot.get(slot) ?? []).some(
       (other) => other.by.version > by.version && (other.by.endedAtMs ?? Number.POSITIVE_INFINITY) <= endedMs,
     );

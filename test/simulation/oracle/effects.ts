@@ -13,6 +13,8 @@ export interface Effect {
   readonly value: JsonValue | undefined;
   /** Epoch milliseconds by the clock of the instance that took it; infinite where it stays. */
   readonly expiresAtMs: number;
+  /** It may have come too late to say anything. */
+  readonly isDoubtful: boolean;
 }
 
 /** How an operation ended, as its audit trail has it at the end. */
@@ -22,6 +24,21 @@ export interface Ending {
   readonly attempts: number;
 }
 
+/**
+ * An event of a CRM says nothing where something that occurred later is known of the same record: for certain where that is in the
+ * session already, and perhaps where it was on its way.
+ */
+function isLate({ occurrence }: Call, slot: string, others: readonly Call[]): boolean {
+  if (occurrence === undefined) return false;
+  return others.some(
+    ({ occurrence: other, writes }) =>
+      other !== undefined &&
+      other.recordId === occurrence.recordId &&
+      other.stamp > occurrence.stamp &&
+      writes.some((write) => write.slot === slot),
+  );
+}
+
 /** All effects of one session, in commit order, and by slot and value. */
 export class Effects {
   readonly bySlot = new Map<string, Effect[]>();
@@ -29,14 +46,29 @@ export class Effects {
 
   /** @param calls - by correlation id */
   constructor(committed: readonly Committed[], calls: ReadonlyMap<string, Call>) {
+    const events = [...calls.values()].filter(({ occurrence }) => occurrence !== undefined);
     for (const by of committed) {
       const call = calls.get(by.correlationId);
       for (const { slot, value, expiresAtMs, ttlMs } of call?.writes ?? []) {
         if (call === undefined) continue;
+        const before = this.bySlot.get(slot) ?? [];
+        if (
+          isLate(
+            call,
+            slot,
+            before.map((effect) => effect.call),
+          )
+        )
+          continue;
+        const isDoubtful = isLate(
+          call,
+          slot,
+          events.filter(({ startMs }) => startMs < by.atMs),
+        );
         // A CRM's values live from when the event came; a sync's, from when its operation was taken.
         const since = call.kind === 'crm' ? call.askedAtMs : by.acceptedAtMs;
         const expires = expiresAtMs ?? (ttlMs === undefined ? Number.POSITIVE_INFINITY : since + ttlMs);
-        const effect = { by, call, slot, value, expiresAtMs: expires };
+        const effect = { by, call, slot, value, expiresAtMs: expires, isDoubtful };
         listIn(this.bySlot, slot).push(effect);
         if (value !== undefined) listIn(this.#byValue, nameOf(slot, value)).push(effect);
       }
@@ -79,20 +111,28 @@ export function isExpiredOnItsWay({ by, expiresAtMs }: Effect): boolean {
 /**
  * What may lie at a place when the operations for which `counts` holds have taken effect, in commit order and nothing else. More than
  * one thing only where nobody can know: after an answer that made no sense, or where a value expired while it was on its way.
+ *
+ * @param before - of lives of the session before this one: what the bot has of them is its own
  */
 export function possibleAt(
   effects: readonly Effect[],
   endings: ReadonlyMap<string, Ending>,
   counts: (by: Committed) => boolean,
+  before: readonly Effect[] = [],
 ): readonly Possible[] {
-  let possible: readonly Possible[] = [NOTHING];
+  let possible: readonly Possible[] = [
+    NOTHING,
+    ...before.map(({ value }) => ({ value, expiresAtMs: Number.POSITIVE_INFINITY })),
+  ];
   for (const effect of effects) {
     const { by, value, expiresAtMs } = effect;
     const ending = endings.get(by.operationId);
     if (!counts(by) || ending === undefined) continue;
     const here = { value, expiresAtMs };
-    if (ending.outcome === 'confirmed') possible = isExpiredOnItsWay(effect) ? [...possible, NOTHING, here] : [here];
-    else if (ending.code === 'expired-before-push') possible = [...possible, NOTHING];
+    if (ending.outcome === 'confirmed') {
+      const isCertain = !isExpiredOnItsWay(effect) && !effect.isDoubtful;
+      possible = isCertain ? [here] : [...possible, NOTHING, here];
+    } else if (ending.code === 'expired-before-push') possible = [...possible, NOTHING];
     else if (ending.attempts > 0) possible = [...possible, here];
   }
   return possible;

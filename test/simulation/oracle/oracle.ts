@@ -35,7 +35,7 @@ export class Oracle implements WorldWatchers {
   readonly #world: World;
   readonly #sessions: readonly SessionId[];
   readonly #sightings: Sighting[] = [];
-  readonly #underWay = new Map<Crossing['leftMs'], Sighting[]>();
+  readonly #underWay = new Map<Crossing, Sighting[]>();
   readonly #transitions: Transition[] = [];
 
   constructor(world: World, sessions: readonly SessionId[]) {
@@ -66,11 +66,11 @@ export class Oracle implements WorldWatchers {
       return { session, slot, value, isRewrite, leftMs: crossing.leftMs, byClockMs: crossing.process.clock.now() };
     });
     this.#sightings.push(...sightings);
-    this.#underWay.set(crossing.leftMs, sightings);
+    this.#underWay.set(crossing, sightings);
   }
 
   arrived(arrival: Arrival): void {
-    const sightings = this.#underWay.get(arrival.leftMs) ?? [];
+    const sightings = this.#underWay.get(arrival.of) ?? [];
     if (arrival.applied) for (const sighting of sightings) sighting.atMs = arrival.atMs;
     const nextStep = transitionIn(arrival);
     const session = this.#sessionOf(arrival.path);
@@ -78,7 +78,7 @@ export class Oracle implements WorldWatchers {
   }
 
   heard(arrival: Arrival): void {
-    this.#underWay.delete(arrival.leftMs);
+    this.#underWay.delete(arrival.of);
     this.budget.heard(arrival, this.#world.timeline.exactMs);
   }
 

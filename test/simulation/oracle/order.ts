@@ -29,6 +29,7 @@ function checkSighting(sighting: Sighting, { effects, endings }: SessionEvidence
       effect.by.version > version &&
       (effect.by.endedAtMs ?? Number.POSITIVE_INFINITY) < leftMs &&
       !isExpiredOnItsWay(effect) &&
+      !effect.isDoubtful &&
       endings.get(effect.by.operationId)?.outcome === 'confirmed',
   );
   if (later !== undefined)

@@ -55,9 +55,11 @@ function checkState(read: Read, { lane, effects, endings }: SessionEvidence, bro
     const confirmed = lane.committed.filter((by) => counts(by) && endings.get(by.operationId)?.outcome === 'confirmed');
     const newest = Math.max(0, ...confirmed.map((by) => by.version));
     const slots = new Set([...effects.bySlot.keys(), ...shown.keys()]);
-    const bad = [...slots].filter(
-      (slot) => !isPossible(shown.get(slot), possibleAt(effects.bySlot.get(slot) ?? [], endings, counts), moment),
-    );
+    const bad = [...slots].filter((slot) => {
+      const all = effects.bySlot.get(slot) ?? [];
+      const erased = all.filter(({ by }) => by.life < lane.life);
+      return !isPossible(shown.get(slot), possibleAt(all, endings, counts, erased), moment);
+    });
     if (bad.length === 0 && (lane.life > 0 || newest === version)) return;
     wrong ||=
       bad.length === 0 ? `version ${version} instead of ${newest}` : bad.map((slot) => seenAt(slot, shown)).join();

@@ -19,6 +19,8 @@ export interface Crossing {
 
 /** What the tenant made of a request. */
 export interface Arrival extends Crossing {
+  /** The request that has arrived. */
+  readonly of: Crossing;
   /** Epoch milliseconds, with fractions. */
   readonly atMs: number;
   /** Absent where no answer was given. */
@@ -182,6 +184,7 @@ function arrive(
   return {
     arrival: {
       ...crossing,
+      of: crossing,
       atMs: timeline.exactMs,
       status: answer?.status,
       applied,
