@@ -1,25 +1,8 @@
 import { UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { describe, expect, it } from 'vitest';
-import type { SessionStore } from '../../lib/operations/ports/sessionStore.ts';
+import { storeWith } from '../fixtures/operations/failingStore.ts';
 import { live } from './life.ts';
 import type { Sabotage } from './world/instance.ts';
-
-/** The store, with one of its methods broken. */
-function storeWith(broken: (store: SessionStore) => Partial<SessionStore>): Sabotage {
-  return {
-    store: (store) => {
-      const methods = broken(store);
-      return new Proxy(store, {
-        get: (target, name) => {
-          const own: unknown = Reflect.get(methods, name);
-          if (own !== undefined) return own;
-          const value: unknown = Reflect.get(target, name);
-          return typeof value === 'function' ? value.bind(target) : value;
-        },
-      });
-    },
-  };
-}
 
 /** Every update without one clause of its condition. */
 function without(clause: string): Sabotage {
@@ -42,42 +25,54 @@ const SABOTAGES: readonly { readonly what: string; readonly invariant: string; r
   {
     what: 'a settle that forgets to say how an operation ended',
     invariant: 'I6',
-    sabotage: storeWith((store) => ({
-      settle: (lane, settlement) => store.settle(lane, { ...settlement, audit: settlement.audit.slice(1) }),
-    })),
+    sabotage: {
+      store: (store) =>
+        storeWith(store, {
+          settle: (lane, settlement) => store.settle(lane, { ...settlement, audit: settlement.audit.slice(1) }),
+        }),
+    },
   },
   {
     what: 'a settle that forgets the mirror',
     invariant: 'I8',
-    sabotage: storeWith((store) => ({
-      settle: (lane, { stateRef: _forgotten, ...settlement }) => store.settle(lane, settlement),
-    })),
+    sabotage: {
+      store: (store) =>
+        storeWith(store, {
+          settle: (lane, { stateRef: _forgotten, ...settlement }) => store.settle(lane, settlement),
+        }),
+    },
   },
   {
     what: 'a mirror that forgets when things expire',
     invariant: 'I5',
-    sabotage: storeWith((store) => ({
-      writeMirror: (lane, mirror, options) => {
-        const variables = [...mirror.variables].map(
-          ([id, { expiresAtMs: _forgotten, ...variable }]) => [id, variable] as const,
-        );
-        return store.writeMirror(lane, { ...mirror, variables: new Map(variables) }, options);
-      },
-    })),
+    sabotage: {
+      store: (store) =>
+        storeWith(store, {
+          writeMirror: (lane, mirror, options) => {
+            const variables = [...mirror.variables].map(
+              ([id, { expiresAtMs: _forgotten, ...variable }]) => [id, variable] as const,
+            );
+            return store.writeMirror(lane, { ...mirror, variables: new Map(variables) }, options);
+          },
+        }),
+    },
   },
   {
     what: 'an archive that is never written',
     invariant: 'I6',
-    sabotage: storeWith(() => ({ archive: async () => {} })),
+    sabotage: { store: (store) => storeWith(store, { archive: async () => {} }) },
   },
   {
     what: 'a lane that takes an idempotency key twice',
     invariant: 'I2',
-    sabotage: storeWith((store) => ({
-      commit: ({ operation: { idempotencyHash: _forgotten, ...operation }, ...command }) =>
-        store.commit({ ...command, operation }),
-      findOutcome: async () => ({ kind: 'unknown' }),
-    })),
+    sabotage: {
+      store: (store) =>
+        storeWith(store, {
+          commit: ({ operation: { idempotencyHash: _forgotten, ...operation }, ...command }) =>
+            store.commit({ ...command, operation }),
+          findOutcome: async () => ({ kind: 'unknown' }),
+        }),
+    },
   },
 ];
 
