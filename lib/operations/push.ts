@@ -85,8 +85,8 @@ export interface PushCommand {
   readonly telemetry: Telemetry;
   /** Leaves the journal alone: only what has been noted is linked to the audit chain. */
   readonly linkOnly?: boolean;
-  /** The operation whose client is waiting here. Absent in the schedule. */
-  readonly own?: { readonly operationId: string; readonly payload: OperationPayload };
+  /** The operation whose client is waiting here, and its payload where that is at hand. Absent in the schedule. */
+  readonly own?: { readonly operationId: string; readonly payload?: OperationPayload };
   readonly permit?: PermitAnswer;
   /** The lease was left by somebody who has not come back: what they have sent, nobody knows. */
   readonly isLeft?: boolean;
@@ -518,7 +518,7 @@ class Push {
     return Promise.all(
       entries.map(async (entry) => ({
         entry,
-        payload: own?.operationId === entry.operationId ? own.payload : await entry.payload(),
+        payload: (own?.operationId === entry.operationId && own.payload) || (await entry.payload()),
       })),
     );
   }
