@@ -429,12 +429,9 @@ class Push {
           if (isWritten && plan.decision.kind === 'leave') plan = { ...earlier, decision: plan.decision };
           const { refusals, applied } = plan;
           const taken = operations.filter(({ entry }) => !refusals.has(entry.operationId));
-          // While the upstream works. One after the other: each round writes the same item.
+          // While the upstream works.
           if (taken.length > 0) {
-            const lastWrite = writing?.catch(() => undefined);
-            writing = (lastWrite ?? Promise.resolve()).then(() =>
-              this.#writeMirror(applied.mirror, [...injects, ...taken]),
-            );
+            writing = this.#writeMirror(applied.mirror, [...injects, ...taken]);
             writing.catch(() => undefined);
           }
           return plan.decision;
@@ -622,13 +619,16 @@ class Push {
       .map(({ operation }) => operation);
   }
 
-  /** @param taken - the operations that take effect with this mirror */
+  /**
+   * Under a key of its own each time: one that was given up for another may still be on its way.
+   * @param taken - the operations that take effect with this mirror
+   */
   #writeMirror(mirror: Mirror, taken: readonly LoadedOperation[]): Promise<string> {
-    const { store, clock, sessionTtlMs } = this.#deps;
+    const { store, clock, random, sessionTtlMs } = this.#deps;
     const atMs = clock.now();
     const neededUntilMs = Math.max(atMs + sessionTtlMs, latestExpiryMs(mirror));
     return store.writeMirror(this.#lane, mirror, {
-      fence: this.#command.lease.fence,
+      fence: random.ulid(atMs),
       keepUntilMs: neededUntilMs + HISTORY_KEPT_MS,
       atMs,
       since: taken.reduce((first, { entry }) => Math.min(first, entry.version), mirror.version),
