@@ -1,6 +1,6 @@
 import { isJsonObject, type JsonValue } from '../../../lib/context/json.ts';
 import type { SessionId } from '../../../lib/context/sessionId.ts';
-import { inspect, inspectVersion, type ShownContext } from '../../../lib/operations/inspect.ts';
+import { inspect, inspectVersion } from '../../../lib/operations/inspect.ts';
 import { StoreError } from '../../../lib/operations/ports/sessionStore.ts';
 import type { Telemetry } from '../../../lib/operations/ports/telemetry.ts';
 import { takeSnapshot } from '../../../lib/operations/takeSnapshot.ts';
@@ -10,7 +10,7 @@ import type { Tally } from '../world/tally.ts';
 import type { World } from '../world/world.ts';
 import type { Call, Read, Said } from './calls.ts';
 import { type ClientRequest, Requests } from './requests.ts';
-import { isFollowedSlot, slotsIn } from './slots.ts';
+import { slotsIn } from './slots.ts';
 
 /** A client hears nothing for so long: then it takes the request for lost. Longer than any budget and its settle. */
 const PATIENCE_MS = 14_000;
@@ -136,7 +136,7 @@ export class Clients {
   async #inspect({ deps, schema }: Instance, session: SessionId): Promise<Shown | undefined> {
     const found = await inspect({ ...deps, schema }, session);
     if (typeof found === 'string') return undefined;
-    return { kind: 'inspect', shown: shownIn(found), version: found.confirmedVersion };
+    return { kind: 'inspect', shown: slotsIn(found.context), version: found.confirmedVersion };
   }
 
   async #inspectVersion({ deps, schema }: Instance, session: SessionId): Promise<Shown | undefined> {
@@ -144,7 +144,7 @@ export class Clients {
     const found = await inspectVersion({ ...deps, schema }, session, version);
     return typeof found === 'string'
       ? undefined
-      : { kind: 'inspect version', shown: shownIn(found), version: found.version };
+      : { kind: 'inspect version', shown: slotsIn(found.context), version: found.version };
   }
 
   async #snapshot({ snapshots, process }: Instance, session: SessionId): Promise<Shown | undefined> {
@@ -172,11 +172,6 @@ export class Clients {
 }
 
 type Shown = Pick<Read, 'kind' | 'shown' | 'version'>;
-
-function shownIn({ variables }: ShownContext): ReadonlyMap<string, JsonValue> {
-  const shown = variables.map(({ scope, path, value }) => [`${scope}:${path}`, value] as const);
-  return new Map(shown.filter(([slot]) => isFollowedSlot(slot)));
-}
 
 /** The upstream tells values as untyped texts: what was a JSON text, too, comes as what it says. */
 function withTexts(slots: Map<string, JsonValue>): Map<string, JsonValue> {

@@ -35,12 +35,6 @@ const isFollowed = (key: string) =>
   KEYS.crm.some((name) => name === key) ||
   KEYS.webhook.some((name) => name === key);
 
-/** Whether a place is one of those above; an object of leaves is none, as an empty one is left when they are gone. */
-export function isFollowedSlot(slot: string): boolean {
-  const [key = '', leaf] = slot.slice(slot.indexOf('/') + 1).split('/');
-  return isFollowed(key) && (leaf !== undefined || !isSynced(key));
-}
-
 /** What a context, or any part of one, has at these places. */
 export function slotsIn(context: JsonObject): Map<string, JsonValue> {
   const slots = new Map<string, JsonValue>();

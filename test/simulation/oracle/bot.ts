@@ -9,10 +9,9 @@ export function checkBot({ sessions, endMs }: Evidence, broken: Broken): void {
     }
     for (const [slot, all] of effects.bySlot) {
       const ofThisLife = all.filter(({ by }) => by.life === lane.life);
-      const isAnew = !ofThisLife.some(({ by }) => endings.get(by.operationId)?.outcome === 'confirmed');
       // The bot keeps what it had when its session was erased here (SPEC 2, erase).
-      if (isAnew && lane.life > 0) continue;
-      const possible = possibleAt(ofThisLife, endings, () => true);
+      const erased = all.filter(({ by }) => by.life < lane.life);
+      const possible = possibleAt(ofThisLife, endings, () => true, erased);
       if (isPossible(bot.get(slot), possible, { fromMs: endMs, toMs: endMs })) continue;
       const has = JSON.stringify(bot.get(slot))?.slice(0, 24);
       const expected = possible.map((each) => JSON.stringify(each.value)?.slice(0, 24) ?? 'nothing').join(' or ');

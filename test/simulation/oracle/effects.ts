@@ -103,6 +103,14 @@ const NOTHING: Possible = { value: undefined, expiresAtMs: Number.POSITIVE_INFIN
 /** Clocks of instances differ by less than this, and nobody needs longer from one look at the time to the next; milliseconds. */
 const ABOUT_MS = 150;
 
+/**
+ * An answer that makes no sense ends an operation as failed, although the bot may have what it said. Where it has taken the place of
+ * something that stays, the bridge takes it for the bot's own from then on, and does not know that it was to live for a time only.
+ */
+export function isUnaccounted(ending: Ending | undefined): boolean {
+  return ending?.code === 'upstream-bad-response' && ending.attempts > 0;
+}
+
 /** It may have expired before it could leave: then its operation is confirmed without it. */
 export function isExpiredOnItsWay({ by, expiresAtMs }: Effect): boolean {
   return expiresAtMs <= (by.endedAtMs ?? Number.POSITIVE_INFINITY) + ABOUT_MS;
@@ -120,10 +128,8 @@ export function possibleAt(
   counts: (by: Committed) => boolean,
   before: readonly Effect[] = [],
 ): readonly Possible[] {
-  let possible: readonly Possible[] = [
-    NOTHING,
-    ...before.map(({ value }) => ({ value, expiresAtMs: Number.POSITIVE_INFINITY })),
-  ];
+  const ofBot = before.map(({ value }) => ({ value, expiresAtMs: Number.POSITIVE_INFINITY }));
+  let possible: readonly Possible[] = [NOTHING];
   for (const effect of effects) {
     const { by, value, expiresAtMs } = effect;
     const ending = endings.get(by.operationId);
@@ -133,9 +139,10 @@ export function possibleAt(
       const isCertain = !isExpiredOnItsWay(effect) && !effect.isDoubtful;
       possible = isCertain ? [here] : [...possible, NOTHING, here];
     } else if (ending.code === 'expired-before-push') possible = [...possible, NOTHING];
+    else if (isUnaccounted(ending)) possible = [...possible, { value, expiresAtMs: Number.POSITIVE_INFINITY }];
     else if (ending.attempts > 0) possible = [...possible, here];
   }
-  return possible;
+  return [...possible, ...ofBot];
 }
 
 /** Whether what is seen at a place, some time from `fromMs` to `toMs`, is one of what is possible. */

@@ -1,4 +1,4 @@
-import { type Effect, isExpiredOnItsWay } from './effects.ts';
+import { type Effect, isExpiredOnItsWay, isUnaccounted } from './effects.ts';
 import type { Broken, Evidence, SessionEvidence } from './evidence.ts';
 import type { Sighting } from './sightings.ts';
 
@@ -20,9 +20,11 @@ function checkSighting(sighting: Sighting, { effects, endings }: SessionEvidence
     return;
   }
   // What the bot has kept of an erased session is the bot's own.
-  const isOurs = ({ by }: Effect) => (by.erasedAtMs ?? Number.POSITIVE_INFINITY) > leftMs;
+  const isOurs = ({ by }: Effect) =>
+    (by.erasedAtMs ?? Number.POSITIVE_INFINITY) > leftMs && !isUnaccounted(endings.get(by.operationId));
   if (own.every((effect) => effect.expiresAtMs <= byClockMs && isOurs(effect)))
     broken(`I5 ${what} was sent after it had expired`);
+  if (!own.some(isOurs)) return;
   const version = Math.max(...own.map(({ by }) => by.version));
   const later = (effects.bySlot.get(slot) ?? []).find(
     (effect) =>

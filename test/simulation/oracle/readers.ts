@@ -1,6 +1,6 @@
 import type { JsonValue } from '../../../lib/context/json.ts';
 import type { Read } from '../clients/calls.ts';
-import { isPossible, possibleAt } from './effects.ts';
+import { isPossible, isUnaccounted, possibleAt } from './effects.ts';
 import type { Broken, Evidence, SessionEvidence } from './evidence.ts';
 
 /** I5 and I8: what readers are shown has not expired, and is one version of the session, whole. */
@@ -21,14 +21,19 @@ function describe({ kind, session, startMs, endMs }: Read): string {
   return `a reader (${kind}) of ${session}, from ${Math.round(startMs)} to ${Math.round(endMs)},`;
 }
 
-function checkLive(read: Read, { effects }: SessionEvidence, broken: Broken): void {
+function checkLive(read: Read, { effects, endings }: SessionEvidence, broken: Broken): void {
   for (const [slot, value] of read.shown) {
     const own = effects.of(slot, value);
     const what = `${slot} = ${JSON.stringify(value).slice(0, 24)}`;
     if (!own.some(({ by }) => by.atMs <= read.endMs))
       broken(`I8 ${describe(read)} was shown ${what}, which nobody has committed`);
     else if (
-      own.every(({ by, expiresAtMs }) => expiresAtMs <= read.askedAtMs && (by.erasedAtMs ?? Infinity) > read.startMs)
+      own.every(
+        ({ by, expiresAtMs }) =>
+          expiresAtMs <= read.askedAtMs &&
+          (by.erasedAtMs ?? Infinity) > read.startMs &&
+          !isUnaccounted(endings.get(by.operationId)),
+      )
     ) {
       // What a sync that is not settled has left in the bot nobody else knows of yet (SPEC 2, snapshot).
       const isUnsettled = own.some(

@@ -97,10 +97,10 @@ function cross(options: NetworkOptions, url: string, init: RequestInit): Promise
       return;
     }
     timeline.after(arrivesMs - timeline.exactMs, () => {
-      const { arrival, response } = arrive(options, crossing, init, fault);
+      const { arrival, response, delayMs } = arrive(options, crossing, init, fault);
       timeline.note(`${process.name} ${crossing.method} ${crossing.path} ${arrival.status}`);
       watcher().arrived(arrival);
-      end(never ? NEVER_MS : wayBackMs, () => {
+      end(never ? NEVER_MS : wayBackMs + delayMs, () => {
         watcher().heard(arrival);
         if (response === undefined || never) reject(cut('ECONNRESET'));
         else resolve(response);
@@ -167,7 +167,7 @@ function arrive(
   crossing: Crossing,
   init: RequestInit,
   fault: UpstreamFault | undefined,
-): { readonly arrival: Arrival; readonly response: Response | undefined } {
+): { readonly arrival: Arrival; readonly response: Response | undefined; readonly delayMs: number } {
   const action = actionOf(fault, chance);
   if (action !== undefined) tenant.faults.add({ action });
   const outcome = tenant.handle({
@@ -176,7 +176,7 @@ function arrive(
     headers: Object.fromEntries(new Headers(init.headers)),
     ...(crossing.body !== '' && { body: crossing.body }),
   });
-  tenant.faults.clear();
+  if (action !== undefined) tenant.faults.clear();
   const applied = tenant.journal.entries().at(-1)?.applied ?? false;
   tenant.journal.clear();
   const answer = outcome.kind === 'answer' ? outcome.answer : undefined;
@@ -191,6 +191,7 @@ function arrive(
       retryAfterSeconds: retryAfter === undefined ? undefined : Number(retryAfter),
     },
     response: answer && responseOf(answer),
+    delayMs: outcome.delayMs,
   };
 }
 
