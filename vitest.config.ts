@@ -11,6 +11,7 @@ export default defineConfig({
       project('unit', 10_000),
       project('contract', 30_000),
       project('integration', 30_000),
+      project('simulation', 120_000),
       project('e2e', 60_000, {
         globalSetup: 'test/fixtures/stack/build.ts',
         // Each file is a process of its own with a stack of its own, and mostly waits.

@@ -1,7 +1,7 @@
 import type { JsonObject } from '../context/json.ts';
 import type { SessionId } from '../context/sessionId.ts';
 import type { PermitAnswer } from './ports/cognigy.ts';
-import type { Lane, Lease, NewOperation, Outcome } from './ports/sessionStore.ts';
+import type { Lane, Lease, NewOperation, OperationPayload, Outcome } from './ports/sessionStore.ts';
 import { StoreError } from './ports/sessionStore.ts';
 import type { Telemetry } from './ports/telemetry.ts';
 import { type LaneDeps, pushLane } from './push.ts';
@@ -89,7 +89,7 @@ export async function runOperation(deps: LaneDeps, command: LaneCommand): Promis
   command.onCommitted?.();
   if (committed.kind === 'committed' && committed.holdsLease) {
     const { lane, version } = committed;
-    return pushOwn(deps, command, { lane, lease, version, permit: await permit });
+    return pushOwn(deps, command, { lane, lease, version, permit: await permit, payload: operation.payload });
   }
   await giveBack();
   if (committed.kind === 'committed') return awaitDurably(deps, command, committed.version, false);
@@ -112,19 +112,22 @@ async function pushOwn(
     readonly version: number;
     readonly permit?: PermitAnswer;
     readonly isLeft?: boolean;
+    /** Absent for who may only have repeated what is in the journal: what that says counts. */
+    readonly payload?: OperationPayload;
   },
 ): Promise<LaneAnswer> {
   const { operation, deadlineMs, telemetry } = command;
-  const { version, ...lane } = held;
+  const { version, payload, ...lane } = held;
+  const { operationId } = operation;
   try {
     const report = await pushLane(deps, {
       ...lane,
       deadlineMs,
       telemetry,
       correlationId: operation.correlationId,
-      own: { operationId: operation.operationId, payload: operation.payload },
+      own: { operationId, ...(payload !== undefined && { payload }) },
     });
-    const outcome = report.outcomes.get(operation.operationId);
+    const outcome = report.outcomes.get(operationId);
     if (!report.settled) return awaitDurably(deps, command, version, false);
     const { context } = report;
     if (outcome !== undefined) {

@@ -85,8 +85,8 @@ export interface PushCommand {
   readonly telemetry: Telemetry;
   /** Leaves the journal alone: only what has been noted is linked to the audit chain. */
   readonly linkOnly?: boolean;
-  /** The operation whose client is waiting here. Absent in the schedule. */
-  readonly own?: { readonly operationId: string; readonly payload: OperationPayload };
+  /** The operation whose client is waiting here, and its payload where that is at hand. Absent in the schedule. */
+  readonly own?: { readonly operationId: string; readonly payload?: OperationPayload };
   readonly permit?: PermitAnswer;
   /** The lease was left by somebody who has not come back: what they have sent, nobody knows. */
   readonly isLeft?: boolean;
@@ -430,12 +430,9 @@ class Push {
           if (isWritten && plan.decision.kind === 'leave') plan = { ...earlier, decision: plan.decision };
           const { refusals, applied } = plan;
           const taken = operations.filter(({ entry }) => !refusals.has(entry.operationId));
-          // While the upstream works. One after the other: each round writes the same item.
+          // While the upstream works.
           if (taken.length > 0) {
-            const lastWrite = writing?.catch(() => undefined);
-            writing = (lastWrite ?? Promise.resolve()).then(() =>
-              this.#writeMirror(applied.mirror, [...injects, ...taken]),
-            );
+            writing = this.#writeMirror(applied.mirror, [...injects, ...taken]);
             writing.catch(() => undefined);
           }
           return plan.decision;
@@ -519,7 +516,7 @@ class Push {
     return Promise.all(
       entries.map(async (entry) => ({
         entry,
-        payload: own?.operationId === entry.operationId ? own.payload : await entry.payload(),
+        payload: (own?.operationId === entry.operationId && own.payload) || (await entry.payload()),
       })),
     );
   }
@@ -623,13 +620,16 @@ class Push {
       .map(({ operation }) => operation);
   }
 
-  /** @param taken - the operations that take effect with this mirror */
+  /**
+   * Under a key of its own each time: one that was given up for another may still be on its way.
+   * @param taken - the operations that take effect with this mirror
+   */
   #writeMirror(mirror: Mirror, taken: readonly LoadedOperation[]): Promise<string> {
-    const { store, clock, sessionTtlMs } = this.#deps;
+    const { store, clock, random, sessionTtlMs } = this.#deps;
     const atMs = clock.now();
     const neededUntilMs = Math.max(atMs + sessionTtlMs, latestExpiryMs(mirror));
     return store.writeMirror(this.#lane, mirror, {
-      fence: this.#command.lease.fence,
+      fence: random.ulid(atMs),
       keepUntilMs: neededUntilMs + HISTORY_KEPT_MS,
       atMs,
       since: taken.reduce((first, { entry }) => Math.min(first, entry.version), mirror.version),

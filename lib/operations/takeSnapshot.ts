@@ -1,6 +1,6 @@
 import type { Coercion } from '../context/coercion.ts';
 import { withoutExpired } from '../context/hiding.ts';
-import { EMPTY_MIRROR, type LoadedMirror } from '../context/mirror.ts';
+import { EMPTY_MIRROR, hashOf, type LoadedMirror, type LoadedVariable } from '../context/mirror.ts';
 import { pointerOf } from '../context/pointer.ts';
 import type { SchemaRules } from '../context/schemaRules.ts';
 import type { SessionId } from '../context/sessionId.ts';
@@ -245,11 +245,22 @@ async function believe({ store, clock }: SnapshotDeps, lane: Lane | undefined): 
       pendingInjects(lane),
       store.readRecentAudit(lane, { nowMs: clock.now(), limit: RECENT_AUDIT }),
     ]);
-    // Also what has expired on its way: at the beginning of time nothing has.
-    const expected = pending.length === 0 ? mirror : loaded(applyOperations(mirror, pending, 0).mirror);
-    return { lane, mirror, expected, audit };
+    return { lane, mirror, expected: pending.reduce(expecting, mirror), audit };
   });
   return found ?? nothing;
+}
+
+/**
+ * What the bot may show while an operation is on its way: its variables, and as long as it has not got there those that they replace.
+ * Also what has expired meanwhile: at the beginning of time nothing has.
+ */
+function expecting(mirror: LoadedMirror, operation: InjectOperation): LoadedMirror {
+  const { variables } = loaded(applyOperations(mirror, [operation], 0).mirror);
+  const replaced = [...mirror.variables].flatMap(([id, before]): [string, LoadedVariable][] => {
+    const now = variables.get(id);
+    return now === undefined || hashOf(now) === hashOf(before) ? [] : [[`${id} before ${now.version}`, before]];
+  });
+  return { ...mirror, variables: new Map([...variables, ...replaced]) };
 }
 
 /** Accepted and not settled: how far they have come, nobody may know. */

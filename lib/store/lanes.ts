@@ -1,3 +1,4 @@
+import { encodeTime } from 'ulid';
 import { linkEntries } from '../context/auditChain.ts';
 import type { Occurrence } from '../operations/ports/crm.ts';
 import {
@@ -37,6 +38,8 @@ const IDEMPOTENCY_KEYS_MAX = 1_500;
 /** Of so many paths a lane knows what occurred last; the oldest are forgotten, and their records know it still. */
 const OCCURRENCES_MAX = 128;
 const JOURNAL_INLINE_BYTES = 1_024;
+/** A commit that the SDK has given up, and sent again, may land so late: for so long its id is remembered, as a ULID tells the time. */
+const LATE_MS = 10_000;
 /** An audit entry's payload lies in the lane up to this, whatever else does; */
 const AUDIT_INLINE_BYTES = 700;
 /** and up to this while the payloads of one settle stay below the second together, and nothing older is carried along. */
@@ -265,7 +268,11 @@ export class Lanes {
     const { outbox, chain } = next;
 
     const journalIds = new Set(item.journal.map(({ operationId }) => operationId));
-    const closedIds = [...item.openIds].filter((id) => !journalIds.has(Buffer.from(id).toString()));
+    const longAgo = encodeTime(nowMs - LATE_MS);
+    const closedIds = [...item.openIds].filter((id) => {
+      const text = Buffer.from(id).toString();
+      return !journalIds.has(text) && text < longAgo;
+    });
     const released = settlement.releasedKeys.map(idempotencyElement);
     const stale = staleGenerations(stored.generations, nowMs);
     const outdated = stored.occurrences.slice(OCCURRENCES_MAX);
@@ -442,8 +449,8 @@ export class Lanes {
   }
 
   /**
-   * Takes everything out of the lane but its version, its idempotency keys (a late repeat must not bring anything back) and the
-   * end of its audit chain, to which the erasure itself is linked. The payloads of the entries before it open no more.
+   * Takes everything out of the lane but its version, its idempotency keys and the ids of operations (what comes late must not bring
+   * anything back) and the end of its audit chain, to which the erasure itself is linked. The payloads of the entries before it open no more.
    */
   async forget(lane: Lane, { nowMs, entry }: Erasure): Promise<boolean> {
     const { item, occurrences } = asStored(lane);
@@ -463,7 +470,7 @@ export class Lanes {
         'SET salt = :salt, chain = :chain, #outbox = :outbox, erasedVersion = :version, erasedSeq = :erasedSeq,',
         'confirmedVersion = :version, endedVersions = :none, deferredVersion = :version, deferrals = :zero,',
         'journal = :none, idleUntilMs = :zero, hasEnded = :false, #ttl = :ttl',
-        'REMOVE lease, sealedId, userKey, sealedUserId, dialog, stateRef, nextExpiryMs, refusals, openIds, dueShard, dueAt',
+        'REMOVE lease, sealedId, userKey, sealedUserId, dialog, stateRef, nextExpiryMs, refusals, dueShard, dueAt',
         ...occurrences.map((_name, index) => `, #occurred${index}`),
       ].join(' '),
       condition: [FORMAT_IS_KNOWN, NOTHING_CAME_SINCE, CHAIN_IS_AS_SEEN].join(' AND '),

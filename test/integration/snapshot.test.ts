@@ -282,6 +282,25 @@ describe('What has been accepted and not settled', () => {
     expect(await shown()).toEqual(['live', { k: 'v' }]);
   });
 
+  it('SCENARIO 25: hides nothing that has expired in the bot while it waits to take its place', async () => {
+    const { instance, tenant, clock, script, shown } = await prepare();
+    const put = (value: string, expiresAtMs?: number) =>
+      instance.inject({ variables: [variable('k', value, expiresAtMs)] });
+    await put('old', clock.now() + 60_000);
+    tenant.faults.add({ match: { surface: 'inject' }, times: 0, action: DOWN });
+    expect((await put('newer', clock.now() + 60_000)).kind).toBe('pending');
+    expect((await put('newest')).kind).toBe('pending');
+    clock.advance(120_000);
+    for (const [inBot, seen] of [
+      ['old', {}],
+      ['newer', {}],
+      ['newest', { k: 'newest' }],
+    ] as const) {
+      script(() => read(1, { k: inBot }));
+      expect(await shown()).toEqual(['live', seen]);
+    }
+  });
+
   it('is in the mirror that stands in, where it was settled while the bot was asked in vain', async () => {
     const { instance, script, shown } = await prepare();
     script(async () => {

@@ -4,6 +4,7 @@ import type { SessionStore } from '../../../lib/operations/ports/sessionStore.ts
 import { describeOnDatabases } from '../../fixtures/store/databases.ts';
 import {
   commit,
+  erase,
   idleSettlementOf,
   keyHash,
   laneOf,
@@ -72,6 +73,30 @@ describeOnDatabases('A lost acknowledgement', ({ newTable }) => {
       expect(again).toMatchObject({ kind: 'committed', version: 1, holdsLease: false });
       expect((await laneOf(store, sessionId)).journal).toEqual([]);
     });
+  });
+
+  it('of a commit that was given up, and lands when others have been settled since, is no second operation', async () => {
+    const operation = newOperation();
+    const first = { sessionId, operation, lease: newLease(), dueAtMs: START_MS };
+    const { lane } = await commit(store, sessionId, { operation, lease: first.lease });
+    await store.settle(lane, settlementOf(lane));
+    for (let settles = 0; settles < 3; settles += 1) await operate(store, sessionId);
+
+    await store.commit(first);
+
+    expect(await laneOf(store, sessionId)).toMatchObject({ version: 4, journal: [] });
+  });
+
+  it('of a commit that was given up, and lands after an erase, brings nothing back', async () => {
+    const operation = newOperation();
+    const first = { sessionId, operation, lease: newLease(), dueAtMs: START_MS };
+    const { lane } = await commit(store, sessionId, { operation, lease: first.lease });
+    await store.settle(lane, settlementOf(lane));
+    await erase(store, sessionId);
+
+    await store.commit(first);
+
+    expect(await laneOf(store, sessionId)).toMatchObject({ version: 1, erasedVersion: 1, journal: [] });
   });
 
   it('of a lease leaves it with its holder', async () => {

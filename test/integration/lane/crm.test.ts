@@ -12,6 +12,22 @@ const injected = { status: 'injected', visibility: 'confirmed' };
 const sessions = (count: number) => Array.from({ length: count }, (_each, index) => sessionId(`sess_${index}`));
 
 describe('An event of a CRM', () => {
+  it('that comes again with something else to say, while it is unfinished, says what it said at first (I2)', async () => {
+    const harness = await start();
+    const [victim, successor] = [harness.instance(), harness.instance()];
+    await victim.bind();
+    const left = victim.wire.freeze(/^PUT /);
+    void victim.crm({ eventId: 'evt_1', tier: 'gold' });
+    await left.reached;
+    harness.clock.advance(5_000);
+
+    const again = await successor.crm({ eventId: 'evt_1', tier: 'silver' });
+
+    expect(again).toMatchObject({ kind: 'done', sessions: [injected] });
+    expect(harness.atTenant('crm_tier')).toBe('gold');
+    expect(await successor.inspect()).toMatchObject({ context: { crm_tier: 'gold' } });
+  });
+
   it('is injected into every live session that is bound to its record, by one request each', async () => {
     const harness = await start();
     const bridge = harness.instance();

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { valueHash } from '../../../lib/context/canonicalJson.ts';
 import type { JsonObject } from '../../../lib/context/json.ts';
+import { storeWith } from '../../fixtures/operations/failingStore.ts';
 import {
   type LaneHarness,
   outcomesOf,
@@ -32,6 +33,37 @@ function goDown({ tenant }: LaneHarness): void {
 /** What each audit entry says it has changed, oldest first. */
 const changesBy = async (harness: LaneHarness) =>
   (await harness.audit()).records.map(({ payload }) => payload?.changes ?? []).reverse();
+
+describe('A mirror that was given up for another one', () => {
+  it('changes nothing when its writing arrives late (I8)', async () => {
+    const harness = await start();
+    harness.tenant.faults.add({ match: AT_PUT, times: 0, action: DOWN });
+    expect(await harness.instance().sync({ data: { synced: 1 } })).toMatchObject({ kind: 'pending' });
+    const arrive = Promise.withResolvers<void>();
+    let late: Promise<string> | undefined;
+    const instance = harness.instance({
+      store: (store) =>
+        storeWith(store, {
+          writeMirror: (...writing) => {
+            if (late !== undefined) return store.writeMirror(...writing);
+            late = arrive.promise.then(() => store.writeMirror(...writing));
+            return late;
+          },
+        }),
+    });
+
+    // The injection leaves, and the sync before it does not: of the two mirrors the one without the sync counts.
+    await instance.inject({ variables: [variable('injected', 2)] });
+    arrive.resolve();
+    await late;
+
+    expect(late).toBeDefined();
+    const inspected = await harness.instance().inspect();
+    expect(inspected).toMatchObject({ pendingOperations: 1 });
+    expect(inspected).toHaveProperty('context', { injected: 2 });
+    expect(harness.context()).toEqual({ injected: 2 });
+  });
+});
 
 describe('Writers of one session by sync', () => {
   it('SCENARIO 1: two instances sync different paths at once, and nothing is lost', async () => {

@@ -1,0 +1,160 @@
+import type { JsonValue } from '../../../lib/context/json.ts';
+import type { SessionId } from '../../../lib/context/sessionId.ts';
+import type { AuditPayload } from '../../../lib/operations/ports/sessionStore.ts';
+import type { Call } from '../clients/calls.ts';
+import type { Committed } from './lanes.ts';
+
+/** What one operation of one session does to one place. */
+export interface Effect {
+  readonly by: Committed;
+  readonly call: Call;
+  readonly slot: string;
+  /** `undefined` takes the place away. */
+  readonly value: JsonValue | undefined;
+  /** Epoch milliseconds by the clock of the instance that took it; infinite where it stays. */
+  readonly expiresAtMs: number;
+  /** It may have come too late to say anything. */
+  readonly isDoubtful: boolean;
+}
+
+/** How an operation ended, as its audit trail has it at the end. */
+export interface Ending {
+  readonly outcome: AuditPayload['outcome'];
+  readonly code: string | undefined;
+  readonly attempts: number;
+}
+
+/**
+ * An event of a CRM says nothing where something that occurred later is known of the same record: for certain where that is in the
+ * session already, and perhaps where it was on its way.
+ */
+function isLate({ occurrence }: Call, slot: string, others: readonly Call[]): boolean {
+  if (occurrence === undefined) return false;
+  return others.some(
+    ({ occurrence: other, writes }) =>
+      other !== undefined &&
+      other.recordId === occurrence.recordId &&
+      other.stamp > occurrence.stamp &&
+      writes.some((write) => write.slot === slot),
+  );
+}
+
+/** All effects of one session, in commit order, and by slot and value. */
+export class Effects {
+  readonly bySlot = new Map<string, Effect[]>();
+  readonly #byValue = new Map<string, Effect[]>();
+
+  /** @param calls - by correlation id */
+  constructor(committed: readonly Committed[], calls: ReadonlyMap<string, Call>) {
+    const events = [...calls.values()].filter(({ occurrence }) => occurrence !== undefined);
+    for (const by of committed) {
+      const call = calls.get(by.correlationId);
+      for (const { slot, value, expiresAtMs, ttlMs } of call?.writes ?? []) {
+        if (call === undefined) continue;
+        const before = this.bySlot.get(slot) ?? [];
+        if (
+          isLate(
+            call,
+            slot,
+            before.map((effect) => effect.call),
+          )
+        )
+          continue;
+        const isDoubtful = isLate(
+          call,
+          slot,
+          events.filter(({ startMs }) => startMs < by.atMs),
+        );
+        // A CRM's values live from when the event came; a sync's, from when its operation was taken.
+        const since = call.kind === 'crm' ? call.askedAtMs : by.acceptedAtMs;
+        const expires = expiresAtMs ?? (ttlMs === undefined ? Number.POSITIVE_INFINITY : since + ttlMs);
+        const effect = { by, call, slot, value, expiresAtMs: expires, isDoubtful };
+        listIn(this.bySlot, slot).push(effect);
+        if (value !== undefined) listIn(this.#byValue, nameOf(slot, value)).push(effect);
+      }
+    }
+  }
+
+  /** Who has ever written this value there: one operation, or several of one request. */
+  of(slot: string, value: JsonValue): readonly Effect[] {
+    return this.#byValue.get(nameOf(slot, value)) ?? [];
+  }
+}
+
+export function nameOf(slot: string, value: JsonValue): string {
+  return `${slot} ${JSON.stringify(value)}`;
+}
+
+function listIn<Member>(lists: Map<string, Member[]>, name: string): Member[] {
+  const list = lists.get(name) ?? [];
+  lists.set(name, list);
+  return list;
+}
+
+/** What may lie at a place. */
+export interface Possible {
+  /** `undefined`: nothing. */
+  readonly value: JsonValue | undefined;
+  readonly expiresAtMs: number;
+}
+
+const NOTHING: Possible = { value: undefined, expiresAtMs: Number.POSITIVE_INFINITY };
+
+/** Clocks of instances differ by less than this, and nobody needs longer from one look at the time to the next; milliseconds. */
+const ABOUT_MS = 150;
+
+/**
+ * An answer that makes no sense ends an operation as failed, although the bot may have what it said. Where it has taken the place of
+ * something that stays, the bridge takes it for the bot's own from then on, and does not know that it was to live for a time only.
+ */
+export function isUnaccounted(ending: Ending | undefined): boolean {
+  return ending?.code === 'upstream-bad-response' && ending.attempts > 0;
+}
+
+/** It may have expired before it could leave: then its operation is confirmed without it. */
+export function isExpiredOnItsWay({ by, expiresAtMs }: Effect): boolean {
+  return expiresAtMs <= (by.endedAtMs ?? Number.POSITIVE_INFINITY) + ABOUT_MS;
+}
+
+/**
+ * What may lie at a place when the operations for which `counts` holds have taken effect, in commit order and nothing else. More than
+ * one thing only where nobody can know: after an answer that made no sense, or where a value expired while it was on its way.
+ *
+ * @param before - of lives of the session before this one: what the bot has of them is its own
+ */
+export function possibleAt(
+  effects: readonly Effect[],
+  endings: ReadonlyMap<string, Ending>,
+  counts: (by: Committed) => boolean,
+  before: readonly Effect[] = [],
+): readonly Possible[] {
+  const ofBot = before.map(({ value }) => ({ value, expiresAtMs: Number.POSITIVE_INFINITY }));
+  let possible: readonly Possible[] = [NOTHING];
+  for (const effect of effects) {
+    const { by, value, expiresAtMs } = effect;
+    const ending = endings.get(by.operationId);
+    if (!counts(by) || ending === undefined) continue;
+    const here = { value, expiresAtMs };
+    if (ending.outcome === 'confirmed') {
+      const isCertain = !isExpiredOnItsWay(effect) && !effect.isDoubtful;
+      possible = isCertain ? [here] : [...possible, NOTHING, here];
+    } else if (ending.code === 'expired-before-push') possible = [...possible, NOTHING];
+    else if (isUnaccounted(ending)) possible = [...possible, { value, expiresAtMs: Number.POSITIVE_INFINITY }];
+    else if (ending.attempts > 0) possible = [...possible, here];
+  }
+  return [...possible, ...ofBot];
+}
+
+/** Whether what is seen at a place, some time from `fromMs` to `toMs`, is one of what is possible. */
+export function isPossible(
+  seen: JsonValue | undefined,
+  possible: readonly Possible[],
+  { fromMs, toMs }: { readonly fromMs: number; readonly toMs: number },
+): boolean {
+  return possible.some(({ value, expiresAtMs }) => {
+    if (seen === undefined) return value === undefined || expiresAtMs <= toMs;
+    return value !== undefined && expiresAtMs > fromMs && JSON.stringify(seen) === JSON.stringify(value);
+  });
+}
+
+export type EffectsOf = (session: SessionId) => Effects;

@@ -1,0 +1,144 @@
+import type { SessionId } from '../../../lib/context/sessionId.ts';
+import { Vault } from '../../../lib/platform/vault.ts';
+import { sessionPk } from '../../../lib/store/keys.ts';
+import type { Clients } from '../clients/clients.ts';
+import { slotsIn } from '../clients/slots.ts';
+import { type Instance, MASTER_KEY } from '../world/instance.ts';
+import { type Arrival, type Crossing, sessionOf } from '../world/network.ts';
+import type { Process } from '../world/process.ts';
+import type { World, WorldWatchers } from '../world/world.ts';
+import { checkAccepted } from './accepted.ts';
+import { checkBot } from './bot.ts';
+import { Budget } from './budget.ts';
+import { Effects, type Ending } from './effects.ts';
+import type { Evidence, SessionEvidence } from './evidence.ts';
+import { Lanes } from './lanes.ts';
+import { checkOnce } from './once.ts';
+import { checkOrder } from './order.ts';
+import { checkReaders } from './readers.ts';
+import { Secrets } from './secrets.ts';
+import { type Sighting, type Transition, transitionIn, valuesIn } from './sightings.ts';
+import { checkTrail } from './trail.ts';
+
+/** More of the same says nothing new. */
+const BROKEN_MAX = 20;
+
+/**
+ * Looks at all that crosses between the bridge and the world, and says which invariant is broken. It goes by what clients were
+ * told, what has reached the tenant, and what lies in the table; of the bridge's own code it asks only the audit trail, at the end.
+ */
+export class Oracle implements WorldWatchers {
+  readonly violations: string[] = [];
+  readonly secrets: Secrets;
+  readonly budget: Budget;
+  readonly lanes: Lanes;
+  readonly #world: World;
+  readonly #sessions: readonly SessionId[];
+  readonly #sightings: Sighting[] = [];
+  readonly #underWay = new Map<Crossing, Sighting[]>();
+  readonly #transitions: Transition[] = [];
+
+  constructor(world: World, sessions: readonly SessionId[]) {
+    this.#world = world;
+    this.#sessions = sessions;
+    this.secrets = new Secrets(this.broken);
+    this.budget = new Budget(world.ratePerMinute, this.broken);
+    const vault = new Vault(MASTER_KEY);
+    const byKey = new Map(sessions.map((sessionId) => [sessionPk(vault, { sessionId }), sessionId]));
+    this.lanes = new Lanes(byKey, () => world.timeline.exactMs, this.broken);
+    world.table.watch((change) => {
+      this.lanes.note(change);
+      this.secrets.stored(change);
+    });
+    world.watchers = this;
+  }
+
+  readonly broken = (what: string): void => {
+    if (this.violations.length < BROKEN_MAX) this.violations.push(what);
+  };
+
+  left(crossing: Crossing): void {
+    this.budget.left(crossing);
+    const session = this.#sessionOf(crossing.path);
+    if (session === undefined) return;
+    const isRewrite = crossing.path.startsWith('/api/v1/') && crossing.method === 'PUT';
+    const sightings = [...valuesIn(crossing)].map(([slot, value]): Sighting => {
+      return { session, slot, value, isRewrite, leftMs: crossing.leftMs, byClockMs: crossing.process.clock.now() };
+    });
+    this.#sightings.push(...sightings);
+    this.#underWay.set(crossing, sightings);
+  }
+
+  arrived(arrival: Arrival): void {
+    const sightings = this.#underWay.get(arrival.of) ?? [];
+    if (arrival.applied) for (const sighting of sightings) sighting.atMs = arrival.atMs;
+    const nextStep = transitionIn(arrival);
+    const session = this.#sessionOf(arrival.path);
+    if (nextStep !== undefined && session !== undefined) this.#transitions.push({ session, nextStep });
+  }
+
+  heard(arrival: Arrival): void {
+    this.#underWay.delete(arrival.of);
+    this.budget.heard(arrival, this.#world.timeline.exactMs);
+  }
+
+  tableFailed(process: Process, pk: string): void {
+    if (pk.startsWith('RATE#')) this.budget.isAlone(process, this.#world.timeline.exactMs);
+  }
+
+  tableAnswered(process: Process, _command: object, answer: unknown): void {
+    const item: unknown = Reflect.get(Object(answer), 'Item') ?? Reflect.get(Object(answer), 'Attributes');
+    const pk: unknown = Reflect.get(Object(Reflect.get(Object(item), 'pk')), 'S');
+    if (typeof pk !== 'string' || !pk.startsWith('RATE#')) return;
+    const untilMs = Number(Reflect.get(Object(Reflect.get(Object(item), 'pausedUntilMs')), 'N') ?? 0);
+    this.budget.knows(process, untilMs, this.#world.timeline.exactMs);
+  }
+
+  #sessionOf(path: string): SessionId | undefined {
+    const id = sessionOf(path);
+    return this.#sessions.find((session) => session === id);
+  }
+
+  /** Looks at everything, when nothing is left to do. */
+  async check(clients: Clients, observer: Instance): Promise<Evidence> {
+    const callsById = new Map(clients.calls.map((call) => [call.id, call]));
+    for (const { error } of clients.calls) this.secrets.error(error);
+    const sessions: SessionEvidence[] = [];
+    for (const session of this.#sessions) {
+      const lane = this.lanes.of(session);
+      const audit = await observer.deps.store.readAudit(
+        { sessionId: session },
+        { nowMs: observer.process.clock.now(), limit: Number.MAX_SAFE_INTEGER },
+      );
+      const endings = new Map<string, Ending>();
+      for (const { operationId, payload } of audit?.records ?? []) {
+        if (payload === undefined || payload.outcome === 'pending') continue;
+        endings.set(operationId, { outcome: payload.outcome, code: payload.code, attempts: payload.attempts });
+      }
+      // An attempt before the last one may have left something behind, too.
+      for (const { operationId, payload } of audit?.records ?? []) {
+        const ending = endings.get(operationId);
+        if (ending === undefined || payload === undefined || payload.outcome !== 'pending') continue;
+        endings.set(operationId, { ...ending, attempts: ending.attempts + payload.attempts });
+      }
+      const bot = slotsIn(this.#world.tenant.sessions.inspect(session)?.context ?? {});
+      sessions.push({ session, lane, audit, endings, bot, effects: new Effects(lane.committed, callsById) });
+    }
+    const evidence: Evidence = {
+      calls: clients.calls,
+      callsById,
+      reads: clients.reads,
+      sightings: this.#sightings,
+      transitions: this.#transitions,
+      told: this.#world.told,
+      sessions,
+      mayIdle: this.#world.sessionTtlMs < 24 * 3_600_000,
+      endMs: observer.process.clock.now(),
+    };
+    this.budget.check();
+    for (const check of [checkAccepted, checkOnce, checkOrder, checkBot, checkReaders, checkTrail]) {
+      check(evidence, this.broken);
+    }
+    return evidence;
+  }
+}

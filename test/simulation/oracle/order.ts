@@ -1,0 +1,39 @@
+import { type Effect, isExpiredOnItsWay, isUnaccounted } from './effects.ts';
+import type { Broken, Evidence, SessionEvidence } from './evidence.ts';
+import type { Sighting } from './sightings.ts';
+
+/** I3: nothing leaves that was not committed, and nothing that something later and confirmed has replaced. I5: nothing that has expired. */
+export function checkOrder({ sightings, sessions }: Evidence, broken: Broken): void {
+  const bySession = new Map(sessions.map((each) => [each.session, each]));
+  for (const sighting of sightings) {
+    const at = bySession.get(sighting.session);
+    if (at !== undefined) checkSighting(sighting, at, broken);
+  }
+}
+
+function checkSighting(sighting: Sighting, { effects, endings }: SessionEvidence, broken: Broken): void {
+  const { session, slot, value, leftMs, byClockMs } = sighting;
+  const own = effects.of(slot, value);
+  const what = `${slot} = ${JSON.stringify(value).slice(0, 24)} of ${session}`;
+  if (!own.some(({ by }) => by.atMs <= leftMs)) {
+    broken(`I1 ${what} was sent, and nobody had committed it`);
+    return;
+  }
+  // What the bot has kept of an erased session is the bot's own.
+  const isOurs = ({ by }: Effect) =>
+    (by.erasedAtMs ?? Number.POSITIVE_INFINITY) > leftMs && !isUnaccounted(endings.get(by.operationId));
+  if (own.every((effect) => effect.expiresAtMs <= byClockMs && isOurs(effect)))
+    broken(`I5 ${what} was sent after it had expired`);
+  if (!own.some(isOurs)) return;
+  const version = Math.max(...own.map(({ by }) => by.version));
+  const later = (effects.bySlot.get(slot) ?? []).find(
+    (effect) =>
+      effect.by.version > version &&
+      (effect.by.endedAtMs ?? Number.POSITIVE_INFINITY) < leftMs &&
+      !isExpiredOnItsWay(effect) &&
+      !effect.isDoubtful &&
+      endings.get(effect.by.operationId)?.outcome === 'confirmed',
+  );
+  if (later !== undefined)
+    broken(`I3 ${what} (version ${version}) was sent after version ${later.by.version} was confirmed`);
+}

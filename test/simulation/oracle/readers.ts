@@ -1,0 +1,98 @@
+import type { JsonValue } from '../../../lib/context/json.ts';
+import type { Read } from '../clients/calls.ts';
+import { isPossible, isUnaccounted, possibleAt } from './effects.ts';
+import type { Broken, Evidence, SessionEvidence } from './evidence.ts';
+
+/** I5 and I8: what readers are shown has not expired, and is one version of the session, whole. */
+export function checkReaders({ reads, sessions, mayIdle }: Evidence, broken: Broken): void {
+  const bySession = new Map(sessions.map((each) => [each.session, each]));
+  for (const read of reads) {
+    const at = bySession.get(read.session);
+    if (at === undefined) continue;
+    checkLive(read, at, broken);
+    const isOfThisLife = at.lane.erasedAtMs.every((erasedMs) => erasedMs < read.startMs);
+    if (!isOfThisLife || mayIdle) continue;
+    if (read.kind === 'inspect') checkState(read, at, broken);
+    if (read.kind === 'snapshot' || read.kind === 'mirror snapshot') checkWhole(read, at, broken);
+  }
+}
+
+function describe({ kind, session, startMs, endMs }: Read): string {
+  return `a reader (${kind}) of ${session}, from ${Math.round(startMs)} to ${Math.round(endMs)},`;
+}
+
+function checkLive(read: Read, { effects, endings }: SessionEvidence, broken: Broken): void {
+  for (const [slot, value] of read.shown) {
+    const own = effects.of(slot, value);
+    const what = `${slot} = ${JSON.stringify(value).slice(0, 24)}`;
+    if (!own.some(({ by }) => by.atMs <= read.endMs))
+      broken(`I8 ${describe(read)} was shown ${what}, which nobody has committed`);
+    else if (
+      own.every(
+        ({ by, expiresAtMs }) =>
+          expiresAtMs <= read.askedAtMs &&
+          (by.erasedAtMs ?? Infinity) > read.startMs &&
+          !isUnaccounted(endings.get(by.operationId)),
+      )
+    ) {
+      // What a sync that is not settled has left in the bot nobody else knows of yet (SPEC 2, snapshot).
+      const isUnsettled = own.some(
+        ({ by }) => by.kind === 'sync' && (by.endedAtMs ?? Number.POSITIVE_INFINITY) > read.startMs,
+      );
+      if (read.kind !== 'snapshot' || !isUnsettled) broken(`I5 ${describe(read)} was shown ${what}, which had expired`);
+    }
+    if (read.kind === 'inspect version' && own.every(({ by }) => by.version > (read.version ?? 0))) {
+      broken(`I8 ${describe(read)} was shown ${what}, which came after version ${read.version}`);
+    }
+  }
+}
+
+/** The mirror after one of the settles that were the last at some moment of the read. */
+function checkState(read: Read, { lane, effects, endings }: SessionEvidence, broken: Broken): void {
+  const { startMs, endMs, askedAtMs, shown, version } = read;
+  const before = lane.settles.filter(({ atMs }) => atMs < startMs).length;
+  const after = lane.settles.filter(({ atMs }) => atMs <= endMs).length;
+  const moment = { fromMs: askedAtMs, toMs: askedAtMs + Math.ceil(endMs - startMs) };
+  let wrong = '';
+  for (let settles = before; settles <= after; settles += 1) {
+    const counts = (by: { life: number; endedBy?: number }) =>
+      by.life === lane.life && (by.endedBy ?? Infinity) <= settles;
+    const confirmed = lane.committed.filter((by) => counts(by) && endings.get(by.operationId)?.outcome === 'confirmed');
+    const newest = Math.max(0, ...confirmed.map((by) => by.version));
+    const slots = new Set([...effects.bySlot.keys(), ...shown.keys()]);
+    const bad = [...slots].filter((slot) => {
+      const all = effects.bySlot.get(slot) ?? [];
+      const erased = all.filter(({ by }) => by.life < lane.life);
+      return !isPossible(shown.get(slot), possibleAt(all, endings, counts, erased), moment);
+    });
+    if (bad.length === 0 && (lane.life > 0 || newest === version)) return;
+    wrong ||=
+      bad.length === 0 ? `version ${version} instead of ${newest}` : bad.map((slot) => seenAt(slot, shown)).join();
+  }
+  broken(`I8 ${describe(read)} was shown no state that the session has ever had: ${wrong}`);
+}
+
+function seenAt(slot: string, shown: ReadonlyMap<string, JsonValue>): string {
+  return `${slot} ${JSON.stringify(shown.get(slot))?.slice(0, 24) ?? 'nothing'}`;
+}
+
+/** Of whose values one is there, all are, unless something later has taken their places. */
+function checkWhole(read: Read, { effects, endings }: SessionEvidence, broken: Broken): void {
+  const untilMs = read.askedAtMs + Math.ceil(read.endMs - read.startMs);
+  for (const [slot, value] of read.shown) {
+    for (const { by, call } of effects.of(slot, value)) {
+      if (endings.get(by.operationId)?.outcome !== 'confirmed') continue;
+      for (const other of call.writes) {
+        const shown = read.shown.get(other.slot);
+        const own = (effects.bySlot.get(other.slot) ?? []).find((effect) => effect.by === by);
+        if (other.slot === slot || own === undefined || own.expiresAtMs <= untilMs) continue;
+        const later = (effects.bySlot.get(other.slot) ?? []).some(
+          (effect) => effect.by.version > by.version && effect.by.atMs <= read.endMs,
+        );
+        if (!later && JSON.stringify(shown) !== JSON.stringify(other.value)) {
+          broken(`I8 ${describe(read)} was shown half of ${by.operationId}: ${slot}, but not ${other.slot}`);
+        }
+      }
+    }
+  }
+}

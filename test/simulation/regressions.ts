@@ -1,0 +1,18 @@
+/** Seeds that have found something, and what: they are lived through first, each time. */
+export const REGRESSIONS: readonly { readonly seed: number; readonly operations: number; readonly found: string }[] = [
+  {
+    seed: 25,
+    operations: 60,
+    found: 'A mirror that was given up for another one was still on its way, and lay under the same key.',
+  },
+  {
+    seed: 33,
+    operations: 60,
+    found: 'Who repeated a request and took its lane over pushed what the repeat said, not what had been accepted.',
+  },
+  {
+    seed: 27,
+    operations: 60,
+    found: 'A live snapshot showed an expired value while an injection that replaces it was waiting.',
+  },
+];
