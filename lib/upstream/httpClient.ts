@@ -144,7 +144,7 @@ const ANSWER_MS = 500;
 
 /** Epoch milliseconds after which a request had better not wait for its slot: its answer would hardly come before the deadline. */
 export function latestSlotMs(deadlineMs: number, nowMs: number): number {
-  return deadlineMs - Math.min(ANSWER_MS, Math.max(0, deadlineMs - nowMs) / 4);
+  return deadlineMs - Math.min(ANSWER_MS, (deadlineMs - nowMs) / 4);
 }
 
 function requestInit(request: HttpRequest): RequestInit {
