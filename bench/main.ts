@@ -1,11 +1,11 @@
-// npm run bench: builds dist, measures the built functions, prints a report. `--write` keeps it as docs/evidence/bench.md;
-// `--only storm,rules` measures only these.
+// npm run bench: builds dist, measures the built functions, prints a report. `--only storm,rules` measures only these.
+// `--write` keeps report and charts in docs/evidence; of a part only the charts that it has made anew.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { bundleAll, writeBundles } from '../scripts/build.ts';
-import { MEASURES, type Measure } from './catalogue.ts';
-import type { Section } from './report/figures.ts';
+import { MEASURES, type Measure, type Measured } from './catalogue.ts';
+import { costSection, latencyChart } from './report/costSection.ts';
 import { toMarkdown } from './report/markdown.ts';
 import { summary, toText } from './report/terminal.ts';
 import { selectMeasures } from './selection.ts';
@@ -16,34 +16,47 @@ const EVIDENCE = new URL('../docs/evidence/', import.meta.url);
 const { values: flags } = parseArgs({
   options: { write: { type: 'boolean', default: false }, only: { type: 'string' } },
 });
-if (flags.write && flags.only !== undefined) fail('--write keeps the whole report, not a part of it: leave --only out');
 const selected = select(flags.only);
 
 const bundles = await bundleAll();
 await writeBundles(bundles);
-const howLong = flags.only === undefined ? 'this takes about six minutes, and' : 'this wants';
+const howLong = flags.only === undefined ? 'this takes about ten minutes, and' : 'this wants';
 console.log(`Measuring; ${howLong} a machine that does nothing else …\n`);
 const measured = await measure(selected);
-const sections = selected.flatMap(({ name }) => measured.get(name) ?? []);
+const operations = measured.flatMap((each) => each.operations ?? []);
+const costs = operations.length === 0 ? [] : [costSection(operations)];
+const sections = [...costs, ...measured.flatMap((each) => each.sections)];
 console.log(`${toText(sections)}\n\n${summary(sections)}`);
 if (flags.write) {
   await mkdir(EVIDENCE, { recursive: true });
-  await writeFile(new URL('bench.md', EVIDENCE), toMarkdown(sections, circumstances()));
+  const charts = chartsOf(measured);
+  for (const [file, svg] of charts) await writeFile(new URL(file, EVIDENCE), svg);
+  const report = () => toMarkdown(sections, circumstances(), [...charts.keys()]);
+  if (flags.only === undefined) await writeFile(new URL('bench.md', EVIDENCE), report());
 }
 
-/** Sections by the names of their measures. */
-async function measure(measures: readonly Measure[]): Promise<Map<string, readonly Section[]>> {
-  const sections = new Map<string, readonly Section[]>();
-  for (const { name, needsWorld, run } of measures) if (!needsWorld) sections.set(name, await run());
+/** SVG by the name of its file. That of the latencies is of all functions or not at all. */
+function chartsOf(all: readonly Measured[]): Map<string, string> {
+  const charts = new Map(all.flatMap((each) => Object.entries(each.charts ?? {})));
+  const isOfAll = bundles.every((bundle) => selected.some(({ name }) => name === bundle.name));
+  if (isOfAll) charts.set('latency.svg', latencyChart(operations));
+  return charts;
+}
+
+/** In the order of the report; what needs no world comes first. */
+async function measure(measures: readonly Measure[]): Promise<Measured[]> {
+  const measured = new Map<string, Measured>();
+  for (const { name, needsWorld, run } of measures) if (!needsWorld) measured.set(name, await run());
   const rest = measures.filter(({ needsWorld }) => needsWorld);
-  if (rest.length === 0) return sections;
-  const world = await startWorld();
-  try {
-    for (const { name, run } of rest) sections.set(name, await run(world, bundles));
-  } finally {
-    await world.close();
+  if (rest.length > 0) {
+    const world = await startWorld();
+    try {
+      for (const { name, run } of rest) measured.set(name, await run(world, bundles));
+    } finally {
+      await world.close();
+    }
   }
-  return sections;
+  return measures.flatMap(({ name }) => measured.get(name) ?? []);
 }
 
 function select(only: string | undefined): readonly Measure[] {

@@ -18,7 +18,7 @@ export interface TimedCrmEvent {
   readonly invocation: Invocation;
   readonly database: readonly DatabaseRequest[];
   /** Requests to the upstream during this event, whatever they were about. */
-  readonly upstreamRequests: number;
+  readonly upstream: readonly { readonly sentBytes: number }[];
   /** Bound sessions whose bot has been given the event's own value, by the tenant's journal. */
   readonly reached: number;
 }
@@ -53,7 +53,8 @@ export async function runCrmEvents(world: World, crm: FunctionProcess, options: 
     const { database } = await world.take();
     const given = journal.filter(({ applied, body }) => applied && valueIn(body) === tier);
     const reached = bound.intersection(new Set(given.map(({ sessionId = '' }) => sessionId))).size;
-    return { invocation, database, upstreamRequests: journal.length, reached };
+    const upstream = journal.map(({ bodyBytes }) => ({ sentBytes: bodyBytes }));
+    return { invocation, database, upstream, reached };
   });
   return { sessions: options.sessions, ...run };
 }

@@ -3,7 +3,7 @@ import type { FunctionProcess } from '../function/process.ts';
 import type { Invocation } from '../function/protocol.ts';
 import { crmVariables, type InjectCall, injectEvent } from '../traffic.ts';
 import type { World } from '../world/process.ts';
-import type { DatabaseRequest } from '../world/protocol.ts';
+import type { DatabaseRequest, UpstreamRequest } from '../world/protocol.ts';
 import { inTurn, type RunOptions } from './inTurn.ts';
 
 /** How an injection finds its session, and whether it carries an idempotency key. */
@@ -21,7 +21,7 @@ export interface Injection {
   readonly invocation: Invocation;
   readonly database: readonly DatabaseRequest[];
   /** Requests to the upstream for this session during this injection. */
-  readonly upstreamRequests: number;
+  readonly upstream: readonly UpstreamRequest[];
 }
 
 export interface InjectionRun {
@@ -65,5 +65,5 @@ async function invokeOnce(
   if (invocation.status !== 200) throw new Error(`an injection was answered ${invocation.status}`);
   const { database, upstream } = await world.take();
   const own = upstream.filter(({ surface, sessionId }) => surface === 'inject' && sessionId === call.sessionId);
-  return { kind, invocation, database, upstreamRequests: own.length };
+  return { kind, invocation, database, upstream: own };
 }

@@ -3,7 +3,8 @@ import type { JournalEntry } from '../../infra/local/tenant/journal.ts';
 import { isJsonObject, type JsonValue } from '../../lib/context/json.ts';
 import { mostWithin } from '../statistics.ts';
 import { type StackProcess, startStackProcess } from '../storm/process.ts';
-import { API_KEY, type MessageCall, signatureOf } from '../traffic.ts';
+import { StackClient } from '../storm/stackClient.ts';
+import { type MessageCall, signatureOf } from '../traffic.ts';
 
 export interface StormOptions {
   readonly sessions: number;
@@ -62,11 +63,7 @@ const MINUTE_MS = 60_000;
 export async function runStorm(options: StormOptions): Promise<StormRun> {
   const stack = await startStackProcess();
   try {
-    await ok(`${stack.upstreamUrl}/__admin/settings`, {
-      method: 'PATCH',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ latencyMs: options.upstreamMs }),
-    });
+    await new StackClient(stack).delayUpstream(options.upstreamMs);
     return await new Storm(stack, options).run();
   } finally {
     await stack.close();
@@ -75,11 +72,13 @@ export async function runStorm(options: StormOptions): Promise<StormRun> {
 
 class Storm {
   readonly #stack: StackProcess;
+  readonly #client: StackClient;
   readonly #options: StormOptions;
   readonly #sessions: readonly string[];
 
   constructor(stack: StackProcess, options: StormOptions) {
     this.#stack = stack;
+    this.#client = new StackClient(stack);
     this.#options = options;
     this.#sessions = Array.from({ length: options.sessions }, (_, index) => `stormy-${index}`);
   }
@@ -89,7 +88,7 @@ class Storm {
     const startedMs = performance.now();
     const answers = await Promise.all(this.#messages().map((message) => this.#send(message)));
     const answeredInMs = performance.now() - startedMs;
-    const upstreamBeforeAnswers = (await this.#journal()).length;
+    const upstreamBeforeAnswers = (await this.#client.journal()).length;
     const last = lastCommitted(answers);
 
     let ticks = 0;
@@ -104,7 +103,7 @@ class Storm {
     }
     const settledInMs = performance.now() - startedMs;
 
-    const journal = await this.#journal();
+    const journal = await this.#client.journal();
     const ofStorm = journal.filter(({ sessionId }) => sessionId !== CALM);
     const bots = await Promise.all(this.#sessions.map((sessionId) => this.#timestampAtBot(sessionId)));
     return {
@@ -167,35 +166,13 @@ class Storm {
 
   /** Ids of the operations that the audit trails call confirmed. */
   async #confirmed(): Promise<ReadonlySet<string>> {
-    const trails = await Promise.all(
-      this.#sessions.map(async (sessionId) => {
-        const url = `${this.#stack.url}/v1/sessions/${sessionId}/audit?limit=500`;
-        const { entries } = await ok<{ readonly entries: readonly AuditEntry[] }>(url, {
-          headers: { authorization: `Bearer ${API_KEY}` },
-        });
-        return entries;
-      }),
-    );
-    const confirmed = trails.flat().filter(({ outcome }) => outcome === 'confirmed');
+    const confirmed = await this.#client.confirmed(this.#sessions);
     return new Set(confirmed.map(({ operationId }) => operationId));
   }
 
-  async #journal(): Promise<JournalEntry[]> {
-    const url = `${this.#stack.upstreamUrl}/__admin/journal`;
-    const { entries } = await ok<{ readonly entries: readonly JournalEntry[] }>(url);
-    return entries.filter(({ surface }) => surface !== 'token');
-  }
-
   async #timestampAtBot(sessionId: string): Promise<JsonValue | undefined> {
-    const url = `${this.#stack.upstreamUrl}/__admin/sessions/${sessionId}`;
-    const { context } = await ok<{ readonly context: Readonly<Record<string, JsonValue>> }>(url);
-    return context['webhook_timestamp'];
+    return (await this.#client.contextAtBot(sessionId))['webhook_timestamp'];
   }
-}
-
-interface AuditEntry {
-  readonly operationId: string;
-  readonly outcome: string;
 }
 
 function lastCommitted(answers: readonly StormAnswer[]): Map<string, StormAnswer> {
@@ -229,10 +206,4 @@ function timestampIn(body: JsonValue): number | undefined {
     ? variables['webhook_timestamp']
     : listed.find(({ key }) => key === 'webhook_timestamp')?.['value'];
   return typeof value === 'number' ? value : undefined;
-}
-
-async function ok<Body>(url: string, init?: RequestInit): Promise<Body> {
-  const response = await fetch(url, init);
-  if (!response.ok) throw new Error(`${new URL(url).pathname} was answered ${response.status}`);
-  return (await response.json()) as Body;
 }

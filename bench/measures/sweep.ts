@@ -78,7 +78,7 @@ const CLIENT_BUDGET_MS = 8_000;
 export async function runSweep(world: World, options: SweepOptions): Promise<SweepRun> {
   await world.delay({ databaseMs: 0, upstreamMs: 0 });
   const { databaseUrl } = world;
-  const bridge = await startVirtualBridge({ databaseUrl, tableName: 'sweep', dueShards: SHARDS });
+  const bridge = await startVirtualBridge({ databaseUrl, tableName: `sweep-${options.sessions}`, dueShards: SHARDS });
   try {
     return await new Sweep(world, bridge, options).run();
   } finally {

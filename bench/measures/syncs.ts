@@ -31,14 +31,18 @@ export interface SyncRun {
 }
 
 const SESSIONS = 10;
-/** About 20 kB. */
+/** About 20 kB, where nothing else is asked for. */
 const LEAVES = 420;
 /** What one sync says anew; beside these it puts one leaf and takes one away. */
 const CHANGED_LEAVES = 4;
 
-export async function runSyncs(world: World, sync: FunctionProcess, options: RunOptions): Promise<SyncRun> {
+export async function runSyncs(
+  world: World,
+  sync: FunctionProcess,
+  { leaves = LEAVES, ...options }: RunOptions & { readonly leaves?: number },
+): Promise<SyncRun> {
   await world.delay({ databaseMs: 0, upstreamMs: 0 });
-  const sessions = Array.from({ length: SESSIONS }, () => new ChangingSession());
+  const sessions = Array.from({ length: SESSIONS }, () => new ChangingSession(leaves));
   for (const session of sessions) await invokeOnce(world, sync, 'context as it was', session.whole());
   let turn = 0;
   const next = async (kind: SyncKind) => {
@@ -56,9 +60,14 @@ export async function runSyncs(world: World, sync: FunctionProcess, options: Run
 class ChangingSession {
   readonly #sessionId = `synced-${randomUUID()}`;
   readonly #random: Random = createRandom();
-  readonly #context: JsonObject = contextOfLeaves(LEAVES, this.#random);
-  readonly #groups = leavesOf(this.#context).filter(({ path }) => path.startsWith('/crm_'));
+  readonly #context: JsonObject;
+  readonly #groups: readonly { readonly path: string }[];
   #turn = 0;
+
+  constructor(leaves: number) {
+    this.#context = contextOfLeaves(leaves, this.#random);
+    this.#groups = leavesOf(this.#context).filter(({ path }) => path.startsWith('/crm_'));
+  }
 
   whole(): SyncCall {
     return { sessionId: this.#sessionId, data: this.#context };

@@ -21,7 +21,7 @@ export function crmEventSection({ timed, sessions, bareUpstreamMs }: CrmRun, cou
   const whole = timed.map(wholeMs);
   const p50 = median(whole) / nominalMs;
   const all = [...timed, ...counted.timed];
-  const upstream = all.map(({ upstreamRequests }) => upstreamRequests);
+  const upstream = all.map((event) => event.upstream.length);
   const sequential = timed.map(sequentialDatabaseTrips);
   const upstreamTrips = timed.map(({ invocation }) => criticalPath(invocation).filter(({ to }) => to === 'upstream'));
   const own = counted.timed.map(({ invocation }) => ownMs(invocation));

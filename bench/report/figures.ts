@@ -15,11 +15,19 @@ export interface Figure {
   readonly remark?: string;
 }
 
+/** Figures side by side. The first cell of a row names it. */
+export interface Table {
+  readonly caption: string;
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
 export interface Section {
   readonly title: string;
   /** How it was measured, in a sentence or two. */
   readonly method: string;
   readonly figures: readonly Figure[];
+  readonly tables?: readonly Table[];
 }
 
 export function atMost(limit: number, value: number, unit: string): Target {
@@ -37,4 +45,5 @@ export const count = (value: number): string => value.toLocaleString('en');
 export const ms = (value: number): string => `${value.toFixed(1)} ms`;
 export const times = (value: number): string => `${value.toFixed(2)} ×`;
 export const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`;
+export const seconds = (valueMs: number): string => `${(valueMs / 1_000).toFixed(1)} s`;
 export const mb = (bytes: number): string => `${(bytes / 1_000_000).toFixed(0)} MB`;

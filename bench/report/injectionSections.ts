@@ -57,7 +57,7 @@ export function latencySection(run: InjectionRun): Section {
 export function roundTripSection({ injections }: InjectionRun, counted: InjectionRun): Section {
   const sequential = injections.map(sequentialDatabaseTrips);
   const most = Math.max(...sequential);
-  const upstream = injections.map(({ upstreamRequests }) => upstreamRequests);
+  const upstream = injections.map((injection) => injection.upstream.length);
   const isOneEach = upstream.every((count) => count === 1);
   return {
     title: 'Round trips and cost per injection',
@@ -104,7 +104,7 @@ export function ownTimeSection({ injections, bareDatabaseMs, bareUpstreamMs }: I
   };
 }
 
-function groupByKind(injections: readonly Injection[]): [name: string, injections: Injection[]][] {
+export function groupByKind(injections: readonly Injection[]): [name: string, injections: Injection[]][] {
   return [...Map.groupBy(injections, ({ kind }) => nameOf(kind))];
 }
 

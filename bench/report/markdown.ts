@@ -1,4 +1,4 @@
-import { type Section, verdictOf } from './figures.ts';
+import { type Section, type Table, verdictOf } from './figures.ts';
 import { summary } from './terminal.ts';
 
 export interface Circumstances {
@@ -8,30 +8,39 @@ export interface Circumstances {
 }
 
 /** The report as a page for `docs/evidence`. */
-export function toMarkdown(sections: readonly Section[], { date, machine, command }: Circumstances): string {
+export function toMarkdown(
+  sections: readonly Section[],
+  { date, machine, command }: Circumstances,
+  charts: readonly string[] = [],
+): string {
   const head = [
     '# Benchmark',
     '',
     `Written by \`${command}\` on ${date}, on ${machine}. Not a test: figures differ with the machine and with what else it does.`,
     '',
     summary(sections),
+    ...charts.flatMap((file) => ['', `![${file.replace('.svg', '')}](${file})`]),
   ];
   return `${[...head, ...sections.flatMap(sectionLines)].join('\n')}\n`;
 }
 
-function sectionLines({ title, method, figures }: Section): string[] {
-  const rows = figures.map(
-    (figure) =>
-      `| ${[figure.name, figure.value, figure.target?.text ?? '', verdictOf(figure), figure.remark ?? ''].join(' | ')} |`,
-  );
-  return [
-    '',
-    `## ${title}`,
-    '',
-    method,
-    '',
-    '| figure | value | target | verdict | remark |',
-    '|---|---|---|---|---|',
-    ...rows,
-  ];
+function sectionLines({ title, method, figures, tables = [] }: Section): string[] {
+  const rows = figures.map((figure) => [
+    figure.name,
+    figure.value,
+    figure.target?.text ?? '',
+    verdictOf(figure),
+    figure.remark ?? '',
+  ]);
+  const figureLines = rows.length === 0 ? [] : ['', ...grid(['figure', 'value', 'target', 'verdict', 'remark'], rows)];
+  return ['', `## ${title}`, '', method, ...figureLines, ...tables.flatMap(tableLines)];
+}
+
+function tableLines({ caption, columns, rows }: Table): string[] {
+  return ['', caption, '', ...grid(columns, rows)];
+}
+
+function grid(columns: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  return [line(columns), `|${columns.map(() => '---').join('|')}|`, ...rows.map(line)];
 }

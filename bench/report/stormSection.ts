@@ -1,6 +1,6 @@
 import type { StormRun } from '../measures/storm.ts';
 import { percentile } from '../statistics.ts';
-import { atMost, count, ms, type Section } from './figures.ts';
+import { atMost, count, ms, type Section, seconds } from './figures.ts';
 
 /** The default of `UPSTREAM_RATE_PER_MINUTE`, and what the tenant allows. */
 const RATE_PER_MINUTE = 100;
@@ -67,5 +67,3 @@ export function stormSection(run: StormRun): Section {
     ],
   };
 }
-
-const seconds = (value: number): string => `${(value / 1_000).toFixed(1)} s`;

@@ -1,7 +1,7 @@
 import type { SweepRun, Tick } from '../measures/sweep.ts';
 import { sum } from '../statistics.ts';
 import type { DatabaseRequest } from '../world/protocol.ts';
-import { atMost, count, type Figure, ms, type Section } from './figures.ts';
+import { atMost, count, type Figure, ms, type Section, seconds } from './figures.ts';
 import { readUnits, writeUnits } from './roundTrips.ts';
 
 /** Of a session that is due the lane is read, and its mirror when something is to leave the bot; the rest is the budget's. */
@@ -104,5 +104,3 @@ function costsOf(ticks: readonly Tick[]): string {
 function isRefused({ operation, status }: DatabaseRequest): boolean {
   return operation === 'UpdateItem' && status === 400;
 }
-
-const seconds = (value: number): string => `${(value / 1_000).toFixed(1)} s`;

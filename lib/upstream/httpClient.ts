@@ -139,6 +139,14 @@ export function latestStartMs({ deadlineMs, sendByMs = deadlineMs }: HttpRequest
   return Math.min(deadlineMs, sendByMs);
 }
 
+/** This long before a deadline a slot is of no use any more, or the last quarter of what time is left (milliseconds). */
+const ANSWER_MS = 500;
+
+/** Epoch milliseconds after which a request had better not wait for its slot: its answer would hardly come before the deadline. */
+export function latestSlotMs(deadlineMs: number, nowMs: number): number {
+  return deadlineMs - Math.min(ANSWER_MS, (deadlineMs - nowMs) / 4);
+}
+
 function requestInit(request: HttpRequest): RequestInit {
   const headers: Record<string, string> = {
     authorization: `Bearer ${request.accessToken}`,

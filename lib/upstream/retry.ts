@@ -9,6 +9,7 @@ import {
   type HttpOutcome,
   type HttpRequest,
   isDeadSocket,
+  latestSlotMs,
   latestStartMs,
 } from './httpClient.ts';
 import { retryAfterMs } from './retryAfter.ts';
@@ -77,7 +78,7 @@ export async function sendWithRetry(
   let maybeApplied = false;
   let throttledTries = 0;
   for (let attempts = 1; ; attempts += 1) {
-    const admission = new Admission(options, sendByMs, call);
+    const admission = new Admission(options, request, call);
     const outcome = await admission.send(request, attempts === 1 ? call.firstPermit : undefined);
     if (outcome.kind === 'not-sent') {
       const counts = { attempts: attempts - 1, maybeApplied, throttled: throttledTries };
@@ -136,19 +137,21 @@ function judge(outcome: Exclude<HttpOutcome, { kind: 'not-sent' }>, nowMs: numbe
 /** One try's way through permit and place. */
 class Admission {
   readonly #options: RetryOptions;
+  readonly #deadlineMs: number;
   readonly #sendByMs: number;
   readonly #call: RetryCall;
   #permit: PermitAnswer | undefined;
 
-  constructor(options: RetryOptions, sendByMs: number, call: RetryCall) {
+  constructor(options: RetryOptions, request: HttpRequest, call: RetryCall) {
     this.#options = options;
-    this.#sendByMs = sendByMs;
+    this.#deadlineMs = request.deadlineMs;
+    this.#sendByMs = latestStartMs(request);
     this.#call = call;
   }
 
   async send(request: HttpRequest, permitAhead: Promise<PermitAnswer> | undefined): Promise<HttpOutcome> {
     this.#permit = await permitAhead?.catch(() => undefined);
-    const hopeless = this.#permit?.granted === false && this.#permit.retryAtMs > this.#sendByMs;
+    const hopeless = this.#permit?.granted === false && this.#permit.retryAtMs > this.#slotByMs;
     const mayLeave = !hopeless && (await this.#hasGoodPermit());
     // Asked again when a place is free: a permit that has aged in the queue would be used in another minute than it was counted in.
     const admit = async () => {
@@ -172,6 +175,10 @@ class Admission {
     return { reason: 'budget', ...when, ...status };
   }
 
+  get #slotByMs(): number {
+    return Math.min(this.#sendByMs, latestSlotMs(this.#deadlineMs, this.#options.clock.now()));
+  }
+
   async #hasGoodPermit(): Promise<boolean> {
     const { clock, governor } = this.#options;
     if (clock.now() >= this.#sendByMs) return false;
@@ -180,7 +187,7 @@ class Admission {
       if (clock.now() < usableUntilMs && clock.now() >= governor.pausedUntilMs) return true;
       await this.#permit.permit.release();
     }
-    this.#permit = await governor.acquire({ deadlineMs: this.#sendByMs, priority: this.#call.priority });
+    this.#permit = await governor.acquire({ deadlineMs: this.#slotByMs, priority: this.#call.priority });
     return this.#permit.granted;
   }
 }

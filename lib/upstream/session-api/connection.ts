@@ -3,7 +3,7 @@ import type { Clock } from '../../platform/clock.ts';
 import type { Random } from '../../platform/random.ts';
 import { Concurrency } from '../concurrency.ts';
 import type { Governor } from '../governor.ts';
-import { type Fetch, HttpClient, type HttpObservation } from '../httpClient.ts';
+import { type Fetch, HttpClient, type HttpObservation, latestSlotMs } from '../httpClient.ts';
 import { type ClientCredentials, requestToken, type TokenOutcome } from '../oauth.ts';
 import type { TokenStore } from '../ports.ts';
 import { TokenSource } from '../tokens.ts';
@@ -101,7 +101,8 @@ export function connect(options: SessionApiOptions): Connection {
     permit: async ({ tokens }, { deadlineMs, mayWait, priority = 'interactive' }) => {
       // Not waited for: the token is there, or under way, when the request wants it; the permit must not age meanwhile.
       void tokens.get(deadlineMs);
-      const latestMs = mayWait ? deadlineMs : Math.min(deadlineMs, clock.now());
+      const nowMs = clock.now();
+      const latestMs = mayWait ? latestSlotMs(deadlineMs, nowMs) : Math.min(deadlineMs, nowMs);
       return governor.acquire({ deadlineMs: latestMs, priority });
     },
   };

@@ -99,6 +99,21 @@ describe('sendWithRetry', () => {
     expect(permitsTaken()).toBe(3);
   });
 
+  it('leaves a slot to others when its answer would hardly come before the deadline', async () => {
+    const prepared = prepare(ok);
+    const { governor, send, sentAt, permitsTaken, startMs } = prepared;
+    for (let index = 0; index < 5; index += 1) await governor.acquire({ deadlineMs: startMs });
+    const takenBefore = permitsTaken();
+    // The next slot is in 632 ms.
+    expect(await send(800)).toMatchObject({ kind: 'unavailable', attempts: 0, reason: 'budget' });
+    const refused = Promise.resolve({ granted: false, retryAtMs: startMs + 632 } as const);
+    expect(await send(800, refused)).toMatchObject({ kind: 'unavailable', attempts: 0, retryAtMs: startMs + 632 });
+    expect(sentAt).toEqual([]);
+    expect(await send(1_200)).toMatchObject({ kind: 'answer' });
+    expect(sentAt).toEqual([632]);
+    expect(permitsTaken() - takenBefore).toBeGreaterThan(0);
+  });
+
   it('waits with full jitter: below 200 ms, then below 400 ms', async () => {
     const { send, sentAt } = prepare(() => json(500, {}));
     await send();

@@ -431,6 +431,18 @@ describe('Method: prepare', () => {
   });
 });
 
+describe('Method: prepare, near the deadline', () => {
+  it('waits for no slot whose answer would hardly come in time', async () => {
+    const { port, startMs } = prepare(confirmed);
+    const free = Array.from({ length: 5 }, () => port.prepare({ deadlineMs: startMs + 20_000, mayWait: false }));
+    expect((await Promise.all(free)).every(({ granted }) => granted)).toBe(true);
+    // The next slot is in 632 ms.
+    const late = await port.prepare({ deadlineMs: startMs + 800, mayWait: true });
+    expect(late).toEqual({ granted: false, retryAtMs: startMs + 632 });
+    expect(await port.prepare({ deadlineMs: startMs + 1_200, mayWait: true })).toMatchObject({ granted: true });
+  });
+});
+
 describe('Secrets', () => {
   it.each([
     ['confirmed', confirmed],
