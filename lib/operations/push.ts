@@ -109,6 +109,8 @@ const WAIT_WORTH_A_LOOK_MS = 25;
 const PROMPT_DELAY_SECONDS = 1;
 /** Requests to the queue are given up after two seconds. */
 const NEWS_MS = 1_500;
+/** As long as a value that has expired may be in the bot, its operation waits. */
+const NOT_UNDONE = { kind: 'unavailable', reason: 'down', outcomeUnknown: true, attempts: 0 } as const;
 /** Refusals that one operation may have brought upon all that left with it. */
 const SPLIT_CODES: ReadonlySet<RefusalCode> = new Set(['upstream-rejected', 'conflict']);
 
@@ -336,7 +338,10 @@ class Push {
       restored: undone.restore,
     });
     const unused = await this.#send(toForget, permit, nowMs, rewrites ? undefined : expiry);
-    if (this.#isStopped !== undefined) this.#keepLapsed(injects, this.#isStopped);
+    // What was to take the place of a lapsed value has not, where it was refused: the next push undoes it.
+    const isUndone = toSend.every((operation) => this.#confirmed().includes(operation));
+    const kept = this.#isStopped ?? (isUndone ? undefined : NOT_UNDONE);
+    if (kept !== undefined) this.#keepLapsed(injects, kept);
     const before = reading.then((mirror) => this.#applyVariables(mirror, toSend, nowMs, { forgotten, expiry }));
     before.catch(() => undefined);
 

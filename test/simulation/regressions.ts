@@ -15,4 +15,14 @@ export const REGRESSIONS: readonly { readonly seed: number; readonly operations:
     operations: 60,
     found: 'A live snapshot showed an expired value while an injection that replaces it was waiting.',
   },
+  {
+    seed: 87,
+    operations: 60,
+    found: 'A commit that had been given up landed after its operation was settled, and was taken for another one.',
+  },
+  {
+    seed: 96,
+    operations: 60,
+    found: 'A value that had expired stayed in the bot, because what was to take its place was refused.',
+  },
 ];

@@ -644,3 +644,24 @@ describe('SCENARIO 10: a sync whose push nobody heard of', () => {
     expect(outcomesOf(await harness.audit()).at(-1)).toBe('refused');
   });
 });
+
+describe('SCENARIO 10: a value that may have reached the bot, and expires while it waits', () => {
+  it('leaves the bot also when what was to take its place is refused', async () => {
+    const harness = await start();
+    const inject = (value: string, expiresAtMs?: number) =>
+      harness.instance().inject({ variables: [variable('k', value, expiresAtMs)] });
+    await inject('kept');
+    harness.tenant.faults.add({ match: { surface: 'inject' }, times: 3, action: { status: 500, applied: true } });
+    expect(await inject('passing', harness.clock.now() + 30_000)).toMatchObject({ kind: 'pending' });
+    expect(harness.atTenant()).toBe('passing');
+    harness.tenant.faults.add({ match: { surface: 'inject' }, times: 3, action: { status: 503 } });
+    expect(await inject('bad')).toMatchObject({ kind: 'pending' });
+
+    harness.tenant.faults.clear();
+    harness.tenant.faults.add({ match: { surface: 'inject' }, action: { status: 400 } });
+    await harness.minutes(3);
+
+    expect(harness.atTenant()).toBe('kept');
+    expect(await harness.instance().inspect()).toMatchObject({ context: { k: 'kept' }, pendingOperations: 0 });
+  });
+});

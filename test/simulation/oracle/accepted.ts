@@ -21,7 +21,8 @@ export function checkAccepted(evidence: Evidence, broken: Broken): void {
         continue;
       }
       const { at, by } = found;
-      if (version !== undefined && version !== by.version) {
+      // Whose commit was acknowledged only when others had settled it may be told a later version than its own.
+      if (version !== undefined && (isConfirmed ? version !== by.version : version < by.version)) {
         broken(`I1 ${call.id} was told version ${version}, and is version ${by.version}`);
       }
       if (!isConfirmed || by.erasedAtMs !== undefined) continue;

@@ -51,7 +51,7 @@ export class Effects {
       const call = calls.get(by.correlationId);
       for (const { slot, value, expiresAtMs, ttlMs } of call?.writes ?? []) {
         if (call === undefined) continue;
-        const before = this.bySlot.get(slot) ?? [];
+        const before = (this.bySlot.get(slot) ?? []).filter((effect) => effect.by.life === by.life);
         if (
           isLate(
             call,

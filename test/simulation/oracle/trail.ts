@@ -8,13 +8,16 @@ export function checkTrail({ sessions, sightings, callsById }: Evidence, broken:
       continue;
     }
     if (!audit.chain.valid) broken(`I6 the chain of ${session} is broken at ${audit.chain.brokenAt}`);
+    const committed = new Set(lane.committed.map(({ operationId }) => operationId));
     const ended = new Set<string>();
     const told = new Set<string>();
     let version = 0;
     for (const { operationId, payload } of audit.records.toReversed()) {
       told.add(operationId);
       if (payload === undefined || payload.outcome === 'pending') continue;
-      if (ended.has(operationId)) broken(`I6 ${operationId} of ${session} has ended twice`);
+      // A request that was refused, and never became an operation, may be noted twice: its acknowledgement was lost.
+      if (ended.has(operationId) && committed.has(operationId))
+        broken(`I6 ${operationId} of ${session} has ended twice`);
       ended.add(operationId);
       if (payload.outcome !== 'confirmed' || payload.operation === 'erase') continue;
       if (lane.life === 0 && (payload.versionBefore ?? 0) < version) {
