@@ -64,7 +64,7 @@ export function staircaseChart({ title, untilMs, panels }: StaircaseChart): stri
   });
   const [{ staircases = [] } = {}] = panels;
   const legend = staircases.flatMap(({ name }, series) => {
-    const left = LEFT + series * 200;
+    const left = LEFT + series * 225;
     return [line(`line s${series}`, left, 38, left + 22, 38), text(left + 28, 42, name)];
   });
   return svg(height, title, [...legend, ...drawn]);
@@ -72,7 +72,7 @@ export function staircaseChart({ title, untilMs, panels }: StaircaseChart): stri
 
 /** Values beside each other, each with a thin line to a second one, as an SVG. */
 export function barChart({ title, unit, limit, bars }: BarChart): string {
-  const most = Math.max(limit.value, ...bars.map(({ upTo }) => upTo)) * 1.12;
+  const most = Math.max(limit.value, ...bars.map(({ upTo }) => upTo)) * 1.2;
   const x = (value: number) => BAR_LEFT + (value / most) * (WIDTH - BAR_LEFT - RIGHT);
   const bottom = HEAD + bars.length * BAR_STEP;
   const drawn = bars.flatMap(({ name, value, upTo }, index) => {

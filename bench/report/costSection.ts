@@ -10,7 +10,7 @@ export function costSection(operations: readonly OperationCosts[]): Section {
     method:
       'Averages per operation, warm, at the sizes of the sections below. Units are the table’s own, as the local database counts them; each move in the due index costs up ' +
       `to two more. Latencies with ${DELAYED.databaseMs} ms added to every DynamoDB round trip and ${DELAYED.upstreamMs} ms upstream, as multiples of what the upstream takes ` +
-      'for the requests that have to follow each other: 1.00 × is the physical limit. Who writes to a bot cannot do with fewer than one upstream request a session. The request that ' +
+      'for the requests that have to follow each other: 1.00 × is the physical limit, for the pages of a snapshot asked for together. Who writes to a bot cannot do with fewer than one upstream request a session. The request that ' +
       'notify makes is to the CRM’s endpoint, and tokens are not counted.',
     figures: [],
     tables: [
