@@ -18,6 +18,9 @@ export function toMarkdown(
     '',
     `Written by \`${command}\` on ${date}, on ${machine}. Not a test: figures differ with the machine and with what else it does.`,
     '',
+    'Where time is told and 5 ms are added to every round trip to DynamoDB, the simulated table of `test/simulation/table` stands for it, which keeps the same contract as dynalite and DynamoDB Local ' +
+      '(`test/contract/store`) and takes a tenth of a millisecond for a request. Everywhere else it is dynalite, which takes one to two on the same processors, and counts units as DynamoDB bills them.',
+    '',
     summary(sections),
     ...charts.flatMap((file) => ['', `![${file.replace('.svg', '')}](${file})`]),
   ];

@@ -1,10 +1,13 @@
 import { createServer, IncomingMessage, type ServerResponse } from 'node:http';
 import dynalite from 'dynalite';
 import { type LocalServer, listenOnLoopback } from '../../infra/local/listen.ts';
+import { createSimulatedDatabase } from '../../test/simulation/table/server.ts';
 import { delay } from './delay.ts';
-import type { DatabaseRequest } from './protocol.ts';
+import type { DatabaseEngine, DatabaseRequest } from './protocol.ts';
 
 export interface DelayingDatabase extends LocalServer {
+  /** Which table answers. */
+  engine: DatabaseEngine;
   /** Added to every round trip, milliseconds. */
   delayMs: number;
   /** Whether each request also tells its cost. The database takes time to work that out, which does not belong in latencies. */
@@ -14,11 +17,14 @@ export interface DelayingDatabase extends LocalServer {
 }
 
 /**
- * The embedded database behind a door of our own: every request waits there for as long as the network would take, and what it
+ * A table on this machine behind a door of our own: every request waits there for as long as the network would take, and what it
  * costs is written down. In the database's own process, so that there is no second hop that would cost time of its own.
  */
 export async function startDelayingDatabase(): Promise<DelayingDatabase> {
-  const database = dynalite({ createTableMs: 0, deleteTableMs: 0, updateTableMs: 0 });
+  const engines = {
+    dynalite: dynalite({ createTableMs: 0, deleteTableMs: 0, updateTableMs: 0 }),
+    simulated: createSimulatedDatabase(),
+  };
   let recorded: DatabaseRequest[] = [];
   const server = createServer(async (request, response) => {
     const body = await readBody(request);
@@ -28,10 +34,11 @@ export async function startDelayingDatabase(): Promise<DelayingDatabase> {
       const servedMs = performance.now() - startedMs;
       recorded.push({ ...describe(request, body, response, answer), servedMs });
     });
-    database.emit('request', asking(request, body, door.countsCosts), response);
+    engines[door.engine].emit('request', asking(request, body, door.countsCosts), response);
   });
   const door: DelayingDatabase = {
     ...(await listenOnLoopback(server, 0)),
+    engine: 'dynalite',
     delayMs: 0,
     countsCosts: true,
     take: () => {

@@ -11,7 +11,10 @@ const TABLE_NAME = 'bench';
 const SECRET_ID = 'bench';
 
 const database = await startDelayingDatabase();
-await ensureTable(database.url, TABLE_NAME);
+for (const engine of ['simulated', 'dynalite'] as const) {
+  database.engine = engine;
+  await ensureTable(database.url, TABLE_NAME);
+}
 const { url: upstreamUrl, tenant } = await startTenantServer({ settings: { ratePerMinute: 0 } });
 const secret = {
   clientId: tenant.settings.current.clientId,
@@ -58,9 +61,13 @@ function stayAwake(): void {
 }
 
 function answer(question: WorldQuestion): Recorded | 'done' {
+  if (question.kind === 'use') {
+    database.engine = question.engine;
+    return 'done';
+  }
   if (question.kind === 'delay') {
     database.delayMs = question.databaseMs;
-    database.countsCosts = question.databaseMs === 0;
+    database.countsCosts = question.databaseMs === 0 && database.engine === 'dynalite';
     tenant.settings.change({ latencyMs: question.upstreamMs });
     return 'done';
   }

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import type {
   BatchGetItemCommandInput,
   BatchWriteItemCommandInput,
@@ -25,12 +25,16 @@ type Input = GetItemCommandInput &
 
 /** The simulated table over DynamoDB's JSON protocol, so that the real SDK can put the contract of the stores to it. */
 export function startSimulatedDatabase(): Promise<LocalServer> {
+  return listenOnLoopback(createSimulatedDatabase(), 0);
+}
+
+/** As {@link startSimulatedDatabase}, not listening yet. */
+export function createSimulatedDatabase(): Server {
   const tables = new Map<string, SimulatedTable>();
-  const server = serverFor(async (request, response) => {
+  return serverFor(async (request, response) => {
     const { status, body } = await answerTo(request, tables);
     response.writeHead(status, { 'content-type': 'application/x-amz-json-1.0' }).end(JSON.stringify(body));
   });
-  return listenOnLoopback(server, 0);
 }
 
 async function answerTo(request: IncomingMessage, tables: Map<string, SimulatedTable>) {
