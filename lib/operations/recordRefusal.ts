@@ -50,8 +50,8 @@ export async function recordRefusal(deps: LaneDeps, command: RefusalCommand): Pr
       telemetry.log('warn', 'a refusal found no room in the lane');
     }
     const lane = await store.readLane({ sessionId });
-    // Who is at work in the lane links it; only where nobody is, we do.
-    if (lane === undefined || (lane.lease !== undefined && lane.lease.untilMs > atMs)) return;
+    // Who is at work in the lane links it, or who comes after somebody that has left it; only where nobody is, we do.
+    if (lane === undefined || lane.lease !== undefined) return;
     const lease = { fence: operationId, untilMs: atMs + LEASE_MS };
     const taken = await store.takeLease({ sessionId }, lease, clock.now());
     if (taken === undefined) return;
