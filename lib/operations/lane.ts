@@ -125,7 +125,7 @@ async function pushOwn(
       deadlineMs,
       telemetry,
       correlationId: operation.correlationId,
-      own: { operationId, ...(payload !== undefined && { payload }) },
+      own: { operationId, payload },
     });
     const outcome = report.outcomes.get(operationId);
     if (!report.settled) return awaitDurably(deps, command, version, false);

@@ -86,7 +86,7 @@ export interface PushCommand {
   /** Leaves the journal alone: only what has been noted is linked to the audit chain. */
   readonly linkOnly?: boolean;
   /** The operation whose client is waiting here, and its payload where that is at hand. Absent in the schedule. */
-  readonly own?: { readonly operationId: string; readonly payload?: OperationPayload };
+  readonly own?: { readonly operationId: string; readonly payload?: OperationPayload | undefined };
   readonly permit?: PermitAnswer;
   /** The lease was left by somebody who has not come back: what they have sent, nobody knows. */
   readonly isLeft?: boolean;
@@ -340,8 +340,7 @@ class Push {
     const unused = await this.#send(toForget, permit, nowMs, rewrites ? undefined : expiry);
     // What was to take the place of a lapsed value has not, where it was refused: the next push undoes it.
     const isUndone = toSend.every((operation) => this.#confirmed().includes(operation));
-    const kept = this.#isStopped ?? (isUndone ? undefined : NOT_UNDONE);
-    if (kept !== undefined) this.#keepLapsed(injects, kept);
+    if (this.#isStopped !== undefined || !isUndone) this.#keepLapsed(injects, this.#isStopped ?? NOT_UNDONE);
     const before = reading.then((mirror) => this.#applyVariables(mirror, toSend, nowMs, { forgotten, expiry }));
     before.catch(() => undefined);
 
@@ -676,6 +675,7 @@ class Push {
       nowMs,
       attempts,
       ownOperationId: this.#command.own?.operationId,
+      leftVersion: this.#command.isLeft ? leadingRun(this.#openEntries()).at(-1)?.version : 0,
       planned: this.#planned,
       applied: this.#applied,
       mirrorVersion: this.#mirror.version,

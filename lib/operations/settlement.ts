@@ -45,6 +45,8 @@ export interface SettlementInput {
   readonly attempts: readonly Attempt[];
   /** The operation whose client is waiting for this very push. */
   readonly ownOperationId?: string | undefined;
+  /** Up to this version somebody else may have sent what he has not settled; 0 where nobody has. */
+  readonly leftVersion?: number | undefined;
   /** What all operations together would have led to. */
   readonly planned: Applied;
   /** What the confirmed ones do lead to, starting from this version. */
@@ -96,14 +98,15 @@ export function isAboutAccess(code: OutcomeCode): boolean {
 
 /** Decides what the lane looks like after a push, and what everybody is told: pure, so that each rule can be tested alone. */
 export function settlementOf(input: SettlementInput): Settled {
-  const { lane, nowMs, attempts } = input;
+  const { lane, nowMs, attempts, leftVersion = 0 } = input;
   const outcomes = new Map<string, Outcome>();
   const audit: NewAuditEntry[] = [];
   const answers: NewAnswer[] = [];
   const releasedKeys: string[] = [];
   const ended = new Set(lane.endedVersions);
   const pending: Attempt[] = [];
-  let { deferredVersion } = lane;
+  // Later ones must know which values may be in the bot although nobody has said so (SCENARIOS 10, 22).
+  let { deferredVersion, unknownVersion } = lane;
   let versionBefore = input.mirrorVersion;
 
   for (const attempt of attempts) {
@@ -113,6 +116,8 @@ export function settlementOf(input: SettlementInput): Settled {
       ended.add(entry.version);
       continue;
     }
+    const isLeft = outcome === undefined && entry.version <= leftVersion;
+    if (isLeft || isUnknown(attempt)) unknownVersion = Math.max(unknownVersion, entry.version);
     if (outcome === undefined) {
       pending.push(attempt);
     } else {
@@ -166,7 +171,7 @@ export function settlementOf(input: SettlementInput): Settled {
       releasedKeys,
       deferrals,
       deferredVersion,
-      ...unknownOf(lane, attempts),
+      ...(unknownVersion > lane.unknownVersion && { unknownVersion }),
       ...(input.dialog !== undefined && { dialog: input.dialog }),
       sessionEnded: sessionEnded || (lane.hasEnded && input.stateRef === undefined),
       isOtherwiseIdle: !hasWork,
@@ -181,18 +186,10 @@ export function settlementOf(input: SettlementInput): Settled {
   };
 }
 
-/** Later ones must know which values may be in the bot although nobody has said so (SCENARIOS 10, 22). */
-function unknownOf(lane: Lane, attempts: readonly Attempt[]): { unknownVersion?: number } {
-  const unknown = attempts.filter(
-    ({ result }) =>
-      (result.kind === 'unavailable' && result.outcomeUnknown) ||
-      (result.kind === 'refused' && result.code === 'upstream-bad-response' && result.attempts > 0),
-  );
-  const unknownVersion = unknown.reduce(
-    (highest, { operation }) => Math.max(highest, operation.entry.version),
-    lane.unknownVersion,
-  );
-  return unknownVersion > lane.unknownVersion ? { unknownVersion } : {};
+/** Nobody may know whether the bot has got it: no answer has come, or one that makes no sense. */
+function isUnknown({ result }: Attempt): boolean {
+  if (result.kind === 'unavailable') return result.outcomeUnknown;
+  return result.kind === 'refused' && result.code === 'upstream-bad-response' && result.attempts > 0;
 }
 
 /** When something expires next; later where the upstream has just refused to have something expired taken out. */

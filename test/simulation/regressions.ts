@@ -25,4 +25,10 @@ export const REGRESSIONS: readonly { readonly seed: number; readonly operations:
     operations: 60,
     found: 'A value that had expired stayed in the bot, because what was to take its place was refused.',
   },
+  {
+    seed: 393,
+    operations: 60,
+    found:
+      'Who took over from a holder that had died, and could send nothing, forgot that the bot may have what that one sent.',
+  },
 ];

@@ -664,4 +664,22 @@ describe('SCENARIO 10: a value that may have reached the bot, and expires while 
     expect(harness.atTenant()).toBe('kept');
     expect(await harness.instance().inspect()).toMatchObject({ context: { k: 'kept' }, pendingOperations: 0 });
   });
+
+  it('leaves the bot also when whoever took over from a holder that died could not send anything', async () => {
+    const harness = await start();
+    await harness.instance().inject({ variables: [variable('k', 'kept')] });
+    const victim = harness.instance();
+    const sent = victim.wire.freeze(/^PUT /);
+    void victim.inject({ variables: [variable('k', 'passing', harness.clock.now() + 5_000)] });
+    await sent.reached;
+    // Its request arrives, and it never hears of that.
+    harness.bot({ k: 'passing' });
+
+    harness.tenant.faults.add({ match: { surface: 'inject' }, times: 0, action: { status: 503 } });
+    await harness.minutes(1);
+    harness.tenant.faults.clear();
+    await harness.minutes(10);
+
+    expect(harness.atTenant()).toBe('kept');
+  });
 });
