@@ -31,7 +31,7 @@ function checkLive(read: Read, { effects, endings }: SessionEvidence, broken: Br
       own.every(
         ({ by, expiresAtMs }) =>
           expiresAtMs <= read.askedAtMs &&
-          (by.erasedAtMs ?? Infinity) > read.startMs &&
+          (by.erasedAtMs ?? Infinity) > read.endMs &&
           !isUnaccounted(endings.get(by.operationId)),
       )
     ) {
