@@ -23,10 +23,7 @@ export interface Ending {
   readonly attempts: number;
 }
 
-/**
- * An event of a CRM says nothing where something that occurred later is known of the same record: for certain where that is in the
- * session already, and perhaps where it was on its way.
- */
+/** An event of a CRM says nothing where something that occurred later is known of the same record: it may have been on its way. */
 function isLate({ occurrence }: Call, slot: string, others: readonly Call[]): boolean {
   if (occurrence === undefined) return false;
   return others.some(
@@ -50,15 +47,6 @@ export class Effects {
       const call = calls.get(by.correlationId);
       for (const { slot, value, expiresAtMs, ttlMs } of call?.writes ?? []) {
         if (call === undefined) continue;
-        const before = (this.bySlot.get(slot) ?? []).filter((effect) => effect.by.life === by.life);
-        if (
-          isLate(
-            call,
-            slot,
-            before.map((effect) => effect.call),
-          )
-        )
-          continue;
         const isDoubtful = isLate(
           call,
           slot,
