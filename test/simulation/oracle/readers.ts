@@ -88,7 +88,7 @@ function checkWhole(read: Read, { effects, endings }: SessionEvidence, broken: B
       for (const other of call.writes) {
         const shown = read.shown.get(other.slot);
         const own = (effects.bySlot.get(other.slot) ?? []).find((effect) => effect.by === by);
-        if (other.slot === slot || own === undefined || own.expiresAtMs <= untilMs) continue;
+        if (other.slot === slot || own === undefined || own.isDoubtful || own.expiresAtMs <= untilMs) continue;
         const later = (effects.bySlot.get(other.slot) ?? []).some(
           (effect) => effect.by.version > by.version && effect.by.atMs <= read.endMs,
         );
