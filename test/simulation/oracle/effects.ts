@@ -96,7 +96,9 @@ const ABOUT_MS = 150;
  * time only.
  */
 export function isUnaccounted(ending: Ending | undefined): boolean {
-  if (ending === undefined || ending.outcome === 'confirmed') return false;
+  // How it ended cannot be read any more: its session was erased since.
+  if (ending === undefined) return true;
+  if (ending.outcome === 'confirmed') return false;
   return ending.code !== 'expired-before-push' && ending.attempts > 0;
 }
 
