@@ -14,5 +14,5 @@ export function canonicalJson(value: JsonValue): string {
 
 /** SHA-256 of the canonical text, in hexadecimal (SPEC 6: value hashes of the audit trail). */
 export function valueHash(value: JsonValue): string {
-  return createHash('sha256').update(canonicalJson(value), 'utf8').digest('hex');
+  return createHash('sha256').update(canonicalJson(value)).digest('hex');
 }

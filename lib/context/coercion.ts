@@ -92,23 +92,22 @@ function printedNumberOf(text: string): number | undefined {
   return Number.isFinite(number) && String(number) === text ? number : undefined;
 }
 
-const JSON_NUMBER = /^(-?)(0|[1-9]\d*)(?:\.(\d+))?(?:[eE]([+-]?\d{1,6}))?$/;
+const JSON_NUMBER = /^(-?)(0|[1-9]\d*)(?:\.(\d+))?(?:[eE][+-]?\d{1,6})?$/;
 
 /** A number of JSON's grammar, in whatever notation, that a double holds without rounding what the text says. */
 function numberOf(text: string): number | undefined {
   if (!JSON_NUMBER.test(text)) return undefined;
   const number = Number(text);
-  if (!Number.isFinite(number)) return undefined;
-  return decimalOf(String(number)) === decimalOf(text) ? number : undefined;
+  return digitsOf(String(number)) === digitsOf(text) ? number : undefined;
 }
 
-/** Sign, digits and power of ten in the one notation that all writings of a number share. */
-function decimalOf(text: string): string {
-  const [, sign = '', whole = '', fraction = '', exponent = '0'] = JSON_NUMBER.exec(text) ?? [];
-  const digits = (whole + fraction).replace(/^0+/, '');
-  const significant = digits.replace(/0+$/, '');
-  const power = significant === '' ? 0 : Number(exponent) - fraction.length + digits.length - significant.length;
-  return `${sign}${significant}e${power}`;
+/**
+ * Sign and significant digits, the same in all writings of a number. Of a number and its rounding the power of ten need not be
+ * compared: with the same digits, they cannot be ten times one another. What overflows to infinity has no digits.
+ */
+function digitsOf(text: string): string {
+  const [, sign = '', whole = '', fraction = ''] = JSON_NUMBER.exec(text) ?? [];
+  return sign + (whole + fraction).replace(/^0+/, '').replace(/0+$/, '');
 }
 
 /** An object or array in strict JSON, of which parsing loses nothing: no name twice, no number rounded, not too deep. */

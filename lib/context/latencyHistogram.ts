@@ -35,7 +35,7 @@ export function merged(one: Histogram, other: Histogram): Histogram {
  * {@link RELATIVE_ERROR}; `undefined` where nothing was counted.
  */
 export function percentile(histogram: Histogram, part: number): number | undefined {
-  const buckets = [...histogram].filter(([, count]) => count > 0).sort(([a], [b]) => a - b);
+  const buckets = [...histogram].sort(([a], [b]) => a - b);
   const total = buckets.reduce((sum, [, count]) => sum + count, 0);
   let left = Math.max(1, Math.ceil(total * part));
   for (const [bucket, count] of buckets) {

@@ -4,8 +4,6 @@ import addFormats from 'ajv-formats';
 import type { JsonObject } from './json.ts';
 import { schemaRulesOf } from './schemaRules.ts';
 
-/** Annotations that steer the bridge (SPEC 5); to validation they say nothing. */
-const ANNOTATIONS = ['x-ttlSeconds', 'x-priority', 'x-pinned', 'x-pii', 'x-conflict'];
 const DRAFT_07 = /^http:\/\/json-schema\.org\/draft-07\/schema#?$/;
 const DRAFT_2020_12 = /^https:\/\/json-schema\.org\/draft\/2020-12\/schema#?$/;
 
@@ -15,10 +13,10 @@ const DRAFT_2020_12 = /^https:\/\/json-schema\.org\/draft\/2020-12\/schema#?$/;
  * @throws {Error} when the schema itself is invalid: its message begins with the JSON Pointer of what is wrong, where that is known.
  */
 export function compileSchema(schema: JsonObject) {
+  // Not strict: annotations that steer the bridge (SPEC 5) say nothing to validation.
   const options = { allErrors: true, strict: false, code: { source: true, esm: true } } as const;
   const ajv = isDraft07(schema['$schema']) ? new Ajv(options) : new Ajv2020(options);
   addFormats.default(ajv);
-  for (const annotation of ANNOTATIONS) ajv.addKeyword(annotation);
   if (!ajv.validateSchema(schema)) {
     // The first says what is wrong; the others say so again in the words of the schemas of schemas.
     const [error] = ajv.errors ?? [];
@@ -51,7 +49,7 @@ function isAboutDefault({
 
 function isDraft07(named: JsonObject[string] | undefined): boolean {
   if (named === undefined) return false;
-  const text = typeof named === 'string' ? named : '';
+  const text = String(named);
   if (!DRAFT_07.test(text) && !DRAFT_2020_12.test(text)) {
     throw new Error('/$schema names another draft than 2020-12 and draft-07');
   }

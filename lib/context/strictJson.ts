@@ -71,6 +71,7 @@ class Listing {
 
 function scan(text: string, maxDepth: number): { duplicates: Violation[]; refused: Violation[] } {
   const stack: Frame[] = [];
+  /** Whether a string would be a name, in an object. */
   let expectName = false;
   const here = () => pointerOf(stack.map((frame) => frame.at));
   const duplicates = new Listing(here);
@@ -84,17 +85,16 @@ function scan(text: string, maxDepth: number): { duplicates: Violation[]; refuse
         // Named where it begins, not again for what lies inside.
         if (stack.length === maxDepth) refused.add('too-deep', `is nested deeper than ${maxDepth} levels`);
         stack.push(token === '{' ? { names: new Set(), at: '' } : { at: 0 });
-        expectName = token === '{';
+        expectName = true;
         break;
       }
       case '}':
       case ']':
         stack.pop();
-        expectName = false;
         break;
       case ',':
         if (typeof frame?.at === 'number') frame.at += 1;
-        expectName = frame?.names !== undefined;
+        expectName = true;
         break;
       case ':':
         expectName = false;
@@ -135,7 +135,8 @@ function numberProblem(text: string): { code: string; message: string } | undefi
   const size = Math.abs(value);
   if (size < TWO_TO_53) return undefined;
   const exact = /^-?\d+$/.test(text) && BigInt(text) === BigInt(value) && size === TWO_TO_53;
-  if (exact || !Number.isInteger(value)) return undefined;
+  // From there on every double is an integer.
+  if (exact) return undefined;
   return {
     code: 'number-not-exact',
     message: 'is an integer beyond ±2^53, which would be rounded; send it as a string',

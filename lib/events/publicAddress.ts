@@ -53,9 +53,16 @@ function unicastAddresses(): BlockList {
 const special = /* @__PURE__ */ specialAddresses();
 const unicast = /* @__PURE__ */ unicastAddresses();
 
+const holdsIpv6 = (list: BlockList, address: string) => list.check(address, 'ipv6');
+
 /** True for an IP address that leads into the public internet, and nowhere near us. */
 export function isPublicAddress(address: string): boolean {
-  const family = isIP(address);
-  if (family === 4) return !special.check(address, 'ipv4');
-  return family === 6 && unicast.check(address, 'ipv6') && !special.check(address, 'ipv6');
+  switch (isIP(address)) {
+    case 4:
+      return !special.check(address, 'ipv4');
+    case 6:
+      return holdsIpv6(unicast, address) && !holdsIpv6(special, address);
+    default:
+      return false;
+  }
 }

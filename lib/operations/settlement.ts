@@ -143,7 +143,8 @@ export function settlementOf(input: SettlementInput): Settled {
   // Nothing was looked at: what waits in the journal goes on waiting as it did.
   const isUntouched = attempts.length === 0 && lane.journal.length > settledPrefix;
   const deferrals = pending.length === 0 && !isUntouched ? 0 : lane.deferrals + (wasTried ? 1 : 0);
-  const carriesWork =
+  // What is pending lies in the journal.
+  const hasWork =
     audit.length > 0 ||
     lane.hasRefusals ||
     (lane.hasOutbox && !input.outboxArchived) ||
@@ -152,7 +153,6 @@ export function settlementOf(input: SettlementInput): Settled {
   const settledDueAtMs = isUntouched || input.hasMore === true ? (lane.dueAtMs ?? nowMs) : archiveAt(lane, nowMs);
   // While the upstream cannot be reached, what has expired cannot leave either.
   const workAtMs = pending.length > 0 ? deferUntil(input, wasTried ? deferrals : 1) : undefined;
-  const hasWork = pending.length > 0 || carriesWork;
   const dueAtMs = workAtMs ?? Math.min(...(hasWork ? [settledDueAtMs] : []), nextExpiryMs ?? Number.POSITIVE_INFINITY);
   const isRenewed = attempts.some(
     ({ operation: { entry }, result }) => result.kind === 'confirmed' && entry.kind !== 'expire',

@@ -37,7 +37,8 @@ export function gcraFor(ratePerMinute: number, burst = defaultBurst(ratePerMinut
   if (!Number.isInteger(burst) || burst < 1 || burst > largestBurst) {
     throw new RangeError(`burst must be a whole number from 1 to ${largestBurst}`);
   }
-  const halfInterval = ratePerMinute > burst ? WINDOW_MS / (ratePerMinute - burst) / 2 : MAX_LATENESS_MS;
+  // Infinite at a rate of 1, whose burst is 1 as well.
+  const halfInterval = WINDOW_MS / (ratePerMinute - burst) / 2;
   const latenessMs = Math.min(MAX_LATENESS_MS, Math.max(MIN_LATENESS_MS, halfInterval));
   const exactMs = (WINDOW_MS + 2 * latenessMs) / (ratePerMinute + 1 - burst);
   const intervalMs = Math.ceil(exactMs / STEP_MS) * STEP_MS;

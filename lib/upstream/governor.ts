@@ -201,7 +201,7 @@ export class Governor {
       const nowMs = clock.now();
       const { fitting, latestTatMs } = this.#fit(asks, Math.max(tatMs, nowMs), nowMs);
       const slots = fitting.size;
-      if (slots === 0) break;
+      if (slots === 0) return asks.map((ask) => this.#full(ask, Math.max(tatMs, nowMs)));
       const block = { nowMs, intervalMs: slots * intervalMs };
       const idle = () => store.reserveIdle(cell, block);
       const busy = () => store.reserveBusy(cell, { ...block, latestTatMs });
@@ -227,7 +227,8 @@ export class Governor {
       // Where that still fits, somebody changed the cell between the two branches.
       tatMs = found?.tatMs ?? 0;
     }
-    return asks.map((ask) => this.#full(ask, Math.max(tatMs, clock.now())));
+    // Others were quicker every time: not at once again, or scheduled work would ask without a pause.
+    return asks.map(() => ({ kind: 'full', retryAtMs: clock.now() + Math.ceil(intervalMs) }));
   }
 
   /** Who would get a slot that fits his deadline, were the cell at `tatMs`; and where it may be at most, for all of them to get one. */

@@ -119,6 +119,12 @@ describe('A chain', () => {
     expect(verifyChain(KEY, [...branch, atIndex(linked, 2)], head, NOW)).toEqual({ valid: false, brokenAt: 3 });
   });
 
+  it('begins with nothing before it: a first entry that is linked to something is located', () => {
+    const { linked, head } = linkEntries(KEY, { ...CHAIN_START, hash: 'earlier' }, [entry(0), entry(1)]);
+    expect(atIndex(linked, 0)).toMatchObject({ seq: 1, prevHash: 'earlier' });
+    expect(verifyChain(KEY, linked, head, NOW)).toEqual({ valid: false, brokenAt: 1 });
+  });
+
   it('made with another key does not verify: who can write the table cannot forge', () => {
     const { linked, head } = chainOf(3);
     expect(verifyChain(new Uint8Array(32).fill(2), linked, head, NOW)).toEqual({ valid: false, brokenAt: 1 });

@@ -61,6 +61,10 @@ describe('canonicalJson (RFC 8785)', () => {
     );
   });
 
+  it.each([undefined, () => 1, Symbol('a')])('refuses what is no JSON value: %s', (value) => {
+    expect(() => canonicalJson(value as never)).toThrow(new TypeError('canonicalJson: not a JSON value'));
+  });
+
   it('tells values apart that print alike to the eye', () => {
     const values: JsonValue[] = [1, '1', [1], { 1: 1 }, null, 'null', '', [], {}, [[]], false, 'false'];
     expect(new Set(values.map(valueHash)).size).toBe(values.length);

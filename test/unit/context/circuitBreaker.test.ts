@@ -47,14 +47,23 @@ describe('The circuit breaker', () => {
     expect(openS).toEqual([60, 120, 240, 480, 900, 900, 900]);
   });
 
+  it('has no moment to wait for before it has opened', () => {
+    expect(failed(4)).toEqual({ failures: 4, openUntilMs: 0 });
+  });
+
+  it('counts again what fails from the moment on at which a probe may leave', () => {
+    expect(afterFailure(failed(5), NOW_MS + 30_000, false)).toMatchObject({ failures: 6 });
+  });
+
   it('does not count what was sent before it opened', () => {
     const open = failed(5);
     expect(afterFailure(open, NOW_MS + 1, false)).toBe(open);
   });
 
   it('says when nothing has changed', () => {
-    expect(afterSuccess(UNTRIED)).toBe(UNTRIED);
-    const gone = afterGone(UNTRIED, NOW_MS, 'gone');
+    const healthy = { ...UNTRIED };
+    expect(afterSuccess(healthy)).toBe(healthy);
+    const gone = afterGone(failed(3), NOW_MS, 'gone');
     for (const same of [afterGone(gone, NOW_MS + 1, 'gone'), afterSuccess(gone), afterFailure(gone, NOW_MS, true)]) {
       expect(same).toBe(gone);
     }

@@ -19,6 +19,9 @@ describe('SCENARIO 33, 34: a text without a type', () => {
     ['{}', {}],
     ['[]', []],
     ['[ 1, true ]', [1, true]],
+    // Looks as if something would be rounded, and is not.
+    ['[1e3]', [1000]],
+    ['["9007199254740993","-0","1e999"]', ['9007199254740993', '-0', '1e999']],
     [deep(32), JSON.parse(deep(32))],
   ])('%s becomes what it says', (text, value) => expect(coerce(text).value).toEqual(value));
 
@@ -45,6 +48,8 @@ describe('SCENARIO 33, 34: a text without a type', () => {
     '"a"',
     ' {}',
     '{}\n',
+    ' []',
+    '[]\n',
     '{',
     '{"a":1,"a":2}',
     '{"__proto__":1}',
@@ -68,6 +73,14 @@ describe('a type that is given is obeyed, where that loses nothing', () => {
     ['number', '100e-2', 1],
     ['number', '0.1', 0.1],
     ['number', '0.0', 0],
+    ['number', '0.0000001', 1e-7],
+    ['number', '10.10', 10.1],
+    ['number', '1.010e3', 1010],
+    ['number', '-1E+2', -100],
+    ['number', '0e5', 0],
+    ['number', '', ''],
+    ['number', '00', '00'],
+    ['number', '+0', '+0'],
     ['number', '007', '007'],
     ['number', '+49', '+49'],
     ['number', '1_000', '1_000'],
@@ -134,6 +147,30 @@ describe('Properties', () => {
         const known = Object.is(value, -0) ? 0 : value;
         expect(coerce(textOf(known)).value).toBe(known);
         expect(coerce(textOf(known), typeof known).value).toBe(known);
+      }),
+      { numRuns: 1_000, seed: 34 },
+    );
+  });
+
+  it('a decimal number that is given its type stays a text exactly where a double would round it', () => {
+    // As fractions of whole numbers, of which nothing is rounded.
+    const exactly = (text: string) => {
+      const [, sign, whole = '', fraction = '', exponent = '0'] =
+        /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]?\d+))?$/.exec(text) ?? [];
+      const digits = BigInt(`${sign}${whole}${fraction}`);
+      const power = Number(exponent) - fraction.length;
+      return power >= 0 ? [digits * 10n ** BigInt(power), 1n] : [digits, 10n ** BigInt(-power)];
+    };
+    const isSame = ([a = 0n, b = 1n]: readonly bigint[], [c = 0n, d = 1n]: readonly bigint[]) => a * d === c * b;
+    const numbers = fc
+      .tuple(fc.bigInt({ min: -(10n ** 19n), max: 10n ** 19n }), fc.integer({ min: -400, max: 300 }))
+      .filter(([digits]) => digits !== 0n)
+      .map(([digits, power]) => `${digits}e${power}`);
+    fc.assert(
+      fc.property(numbers, (text) => {
+        const printed = String(Number(text));
+        const isKept = Number(text) !== 0 && Number.isFinite(Number(text)) && isSame(exactly(printed), exactly(text));
+        expect(coerce(text, 'number').value).toBe(isKept ? Number(text) : text);
       }),
       { numRuns: 1_000, seed: 34 },
     );

@@ -76,6 +76,27 @@ describe('readCrmEvents', () => {
     ]);
   });
 
+  it('says in a sentence what is wrong, as clients read it', () => {
+    const sentences = (body: JsonValue) =>
+      readCrmEvents(sourceWith({ from: '/data/v', key: 'k', scope: 'user' }), body).flatMap((read) =>
+        read.ok ? [] : read.violations.map(({ message }) => message),
+      );
+    const id = 'must be text of 1 to 256 characters, none of them a control character, or a whole number';
+    expect(sentences({})).toEqual(['is missing', 'is missing', 'is missing']);
+    expect(sentences(event({ id: '' }, { id: '' }))).toEqual([id, id]);
+    expect(sentences(event({}, { at: true }))).toEqual([
+      'must be a date-time of RFC 3339, or a whole number of epoch seconds or milliseconds',
+    ]);
+    expect(sentences(event({}, { at: '2026-11-01T10:00:00' }))).toEqual([
+      'has no zone; end it with Z or an offset such as +01:00',
+    ]);
+    expect(sentences(event({}, { at: -1 }))).toEqual(['must lie in the years 1970 to 9999']);
+    expect(sentences(event({ v: JSON.parse('['.repeat(33) + ']'.repeat(33)) }))).toEqual([
+      'is nested deeper than 32 levels',
+    ]);
+    expect(sentences(Array.from({ length: MAX_CRM_EVENTS + 1 }, () => event()))).toEqual(['has more than 500 events']);
+  });
+
   it.each<JsonValue>([null, 1, 'text', true])('%j is no event', (body) => {
     expect(problemsOf(sourceWith(), body)).toEqual(['missing /id', 'missing /data/id', 'missing /at']);
   });
@@ -130,6 +151,7 @@ describe('Times', () => {
     [AT_MS / 1_000, AT_MS],
     [99_999_999_999, 99_999_999_999_000],
     [100_000_000_000, 100_000_000_000],
+    [253_402_300_799_999, 253_402_300_799_999],
   ])('%j', (at, ms) => expect(eventsOf(sourceWith(), event({}, { at }))).toMatchObject([{ occurredAtMs: ms }]));
 
   it.each<JsonValue>([
@@ -176,6 +198,7 @@ describe('The mapping', () => {
   it('a pointer may lead through arrays, and to names with / and ~ (RFC 6901)', () => {
     const data = { list: [{ v: 'first' }, { v: 'second' }], 'a/b': { '~1': 'escaped' }, '': 'empty' };
     expect(valueAt('/data/list/1/v', data)).toBe('second');
+    expect(valueAt('/data/long/10', { long: Array.from({ length: 11 }, (_, index) => index) })).toBe(10);
     expect(valueAt('/data/a~1b/~01', data)).toBe('escaped');
     expect(valueAt('/data/', data)).toBe('empty');
     for (const no of ['01', '-', '-1', '+1', '1.0', '1e0', '', ' 1']) {

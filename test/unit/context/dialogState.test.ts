@@ -1,5 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { valueHash } from '../../../lib/context/canonicalJson.ts';
 import {
   type BelievedDialog,
   collisionsOf,
@@ -66,6 +67,16 @@ describe('collisionsOf', () => {
     expect(collisionsOf({ user: { lang: 'en' } }, believed, { session: {}, user: { lang: 'fr' } })).toEqual([
       '/user/lang',
     ]);
+    // Believed in one scope, and of the bot: that it is in the other one is no news.
+    const both = { ...believed, session: { lang: 'fr' } };
+    expect(collisionsOf({ session: { lang: 'en' } }, both, { session: {}, user: { lang: 'de' } })).toEqual([]);
+  });
+
+  it('remembers what a client was told by hashes, and nothing by an empty text, as lanes hold it', () => {
+    expect(seenAt(['/session/a', '/user/a'], { session: { a: 1 }, user: {} })).toEqual({
+      '/session/a': valueHash(1),
+      '/user/a': '',
+    });
   });
 
   it('is not misled by names that every object has', () => {
@@ -100,6 +111,14 @@ describe('fateOf', () => {
     ['nothing was known: nobody knows', transition, undefined, state(3), 'unknown'],
     ['only the tag was known, and it moved: nobody knows', transition, { etag: '"x"' }, state(3), 'unknown'],
     ['begun anew: not made', transition, knownAt(7), state(2), 'not-made'],
+    ['begun anew, and as far as it was: not made', transition, knownAt(3), { ...state(3), etag: '"new"' }, 'not-made'],
+    [
+      'one step, what was before is not known: nobody knows',
+      transition,
+      { etag: '"3"', version: 3 },
+      state(4),
+      'unknown',
+    ],
   ] as const)('a transition: %s', (_what, change, known, now, fate) => {
     expect(fateOf(change, { before: known, believed: NOTHING, now })).toBe(fate);
   });
@@ -111,6 +130,28 @@ describe('fateOf', () => {
     // Not where they were there before.
     const believed = { session: { a: 1 }, user: {} };
     expect(fateOf(change, { before: knownAt(3, believed), believed, now })).toBe('unknown');
+  });
+
+  const two: DialogChange = { session: { a: 1 }, user: { b: 2 }, ...transition };
+  it.each([
+    ['one of them is there: nobody knows', knownAt(3), state(9, { session: { a: 1 }, user: {} }), 'unknown'],
+    ['none, after one step: it was another’s', knownAt(3), state(4), 'not-made'],
+    ['none, after several: nobody knows', knownAt(3), state(5), 'unknown'],
+    ['at first contact all are as they were: not made', undefined, state(5), 'not-made'],
+    [
+      'at first contact one has become something else: nobody knows',
+      undefined,
+      state(5, { session: { a: 9 }, user: {} }),
+      'unknown',
+    ],
+  ] as const)('a transition with two variables, of which %s', (_what, before, now, fate) => {
+    expect(fateOf(two, { before, believed: NOTHING, now })).toBe(fate);
+  });
+
+  it('without a transition, what is there only in part is not made', () => {
+    const { transition: _transition, ...change } = two;
+    const now = state(9, { session: { a: 1 }, user: {} });
+    expect(fateOf(change, { before: knownAt(3), believed: NOTHING, now })).toBe('not-made');
   });
 
   it('without a transition, what is there already was made, whoever has made it', () => {

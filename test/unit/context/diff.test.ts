@@ -82,6 +82,6 @@ describe('differencesOf', () => {
       ],
     ],
   ])('names %s', (_, before, after, expected) => {
-    expect(differencesOf(before, after)).toEqual(expected);
+    expect(differencesOf(before, after)).toStrictEqual(expected);
   });
 });

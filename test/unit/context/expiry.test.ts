@@ -21,6 +21,7 @@ describe('parseExpiresAt', () => {
     ['2026-12-01T00:30:00-05:30', '2026-12-01T06:00:00.000Z'],
     ['2028-02-29T23:59:59Z', '2028-02-29T23:59:59.000Z'],
     ['1996-12-19T16:39:57-08:00', '1996-12-20T00:39:57.000Z'],
+    ['9999-12-31T23:59:59.999Z', '9999-12-31T23:59:59.999Z'],
   ])('reads %s', (text, expected) => {
     const parsed = parseExpiresAt(text);
     expect(parsed.ok && new Date(parsed.ms).toISOString()).toBe(expected);
@@ -29,8 +30,12 @@ describe('parseExpiresAt', () => {
   it.each([
     ['2026-12-01T10:00:00', 'zone'],
     ['2026-12-01T10:00', 'zone'],
+    ['2026-12-01T10:00:00.123', 'zone'],
+    ['at 2026-12-01T10:00:00', 'RFC 3339'],
     ['1795251600000', 'epoch'],
     ['1795251600', 'epoch'],
+    ['1795251600s', 'RFC 3339'],
+    ['@1795251600', 'RFC 3339'],
     ['2026-12-01', 'RFC 3339'],
     ['2026-12-01 10:00:00Z', 'RFC 3339'],
     ['tomorrow', 'RFC 3339'],
@@ -49,6 +54,8 @@ describe('parseExpiresAt', () => {
     ['2026-12-01T10:60:00Z', 'exists'],
     ['2026-12-01T10:00:60Z', 'exists'],
     ['2026-12-01T10:00:00+25:00', 'exists'],
+    // In UTC it lies in the year 10000.
+    ['9999-12-31T23:30:00-01:00', 'exists'],
     ['2026-12-01T10:00:00+01:60', 'exists'],
   ])('refuses %j with a hint about %s', (text, about) => {
     const parsed = parseExpiresAt(text);

@@ -95,6 +95,26 @@ describe('SCENARIO 25: what has expired and not left the bot', () => {
     expect(withoutExpired(all, mirror(put('/z', 1)), NOW)).toBe(all);
     const left = withoutExpired(all, mirror(put('/z', 1, over)), NOW);
     expect(left).toBe(all);
+    // Also where something was looked for in it, and the bot has changed that.
+    expect(withoutExpired(all, mirror(put('/a', 2, over), leaf('/b/c', 2, over)), NOW)).toBe(all);
+  });
+
+  it('is no variable any more, not one without a value; what is beside it stays', () => {
+    const all = [bot('a', '1'), bot('b', '{"c":1,"d":2}'), bot('e', '1')];
+    expect(withoutExpired(all, mirror(put('/a', 1, over)), NOW)).toEqual([all[1], all[2]]);
+    expect(withoutExpired(all, mirror(leaf('/b/c', 1, over)), NOW)).toEqual([all[0], bot('b', '{"d":2}'), all[2]]);
+  });
+
+  it('leaves a text as it is written where nothing is taken out of it', () => {
+    const text = '{ "a": 1,  "b": 2 }';
+    expect(shown(bot('k', text), leaf('/k/a', 2, over))).toBe(text);
+    expect(shown(bot('k', text), leaf('/k/a', 1, over))).toBe('{"b":2}');
+  });
+
+  it('is any of the values that have expired there, whichever scope each was for', () => {
+    const known = [leaf('/k/a', 1, over), leaf('/k/a', 2, { ...over, scope: 'user' })];
+    for (const a of [1, 2]) expect(shown(bot('k', { a, b: 3 }, 'bot'), ...known)).toEqual({ b: 3 });
+    expect(shown(bot('k', { a: 3, b: 3 }, 'bot'), ...known)).toEqual({ a: 3, b: 3 });
   });
 
   it('whatever it is, the text of it is not shown', () => {

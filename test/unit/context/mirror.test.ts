@@ -11,6 +11,7 @@ import {
   hashOf,
   type LoadedVariable,
   type Mirror,
+  type MirrorVariable,
   mirrorId,
   mirrorOf,
   putVariables,
@@ -53,6 +54,12 @@ const known = (path: string, value: JsonValue, rest: Partial<LoadedVariable> = {
   version: 3,
   ...rest,
 });
+
+/** One of which only the store has the value. */
+const stored = (path: string): MirrorVariable => {
+  const { value: _value, ...away } = known(path, null);
+  return { ...away, stored: { ref: 'blob.1', keptUntilMs: NOW, hash: valueHash(2) } };
+};
 
 describe('putVariables', () => {
   it('property: batches one after the other are all of them at once, the later winning', () => {
@@ -136,6 +143,18 @@ describe('putVariables', () => {
     const { mirror: next } = putVariables(mirror, [one({ new: true })], { ...origin, version: 4 });
     expect([...next.variables.keys()].sort()).toEqual(['session:/k', 'session:/kk/a', 'user:/k/a']);
     expect(next.variables.get('session:/k')).toMatchObject({ via: 'inject', value: { new: true } });
+  });
+
+  it.each<[string, MirrorVariable[], JsonValue | undefined]>([
+    ['all of them', [known('/k/a', 1), known('/k/b/c', 2)], { a: 1, b: { c: 2 } }],
+    ['those that have not expired', [known('/k/a', 1), known('/k/b', 2, { expiresAtMs: NOW })], { a: 1 }],
+    ['those whose values are at hand', [known('/k/a', 1), stored('/k/b')], { a: 1 }],
+    ['nothing, where all have expired', [known('/k/a', 1, { expiresAtMs: NOW - 1 })], undefined],
+    ['nothing of another member', [known('/kk/a', 1)], undefined],
+  ])('what the synced leaves inside its key were together is what was there before: %s', (_what, leaves, object) => {
+    const mirror = mirrorOf(3, leaves);
+    const { changes } = putVariables(mirror, [one('new')], { ...origin, version: 4 });
+    expect(changes[0]?.before).toBe(object === undefined ? null : valueHash(object));
   });
 
   it.each([
@@ -280,6 +299,13 @@ describe('reconcile', () => {
       'session:/stays',
       'user:/stays',
     ]);
+  });
+
+  it('what another scope hides stays under its own name, whatever is escaped in it', () => {
+    const path = pointerOf(['a~b/c~1d']);
+    const before = [known(path, 'g', { scope: 'global' }), known(path, 'u', { scope: 'user' })];
+    const next = reconcile(before, { 'a~b/c~1d': 'u' }, by);
+    expect(new Set(next)).toEqual(new Set(before));
   });
 
   it('an injected object falls into its members when one of them changes; the others keep expiry and origin', () => {

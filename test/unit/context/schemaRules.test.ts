@@ -70,6 +70,15 @@ describe('The rule of a place', () => {
     expect([ask(), ask()]).toEqual([expected, expected]);
   });
 
+  it('does not depend on it for a default either: of two places with one schema only one may be filled in', () => {
+    const rules = schemaRulesOf({
+      $defs: { shared: { default: 1 } },
+      properties: { a: { $ref: '#/$defs/shared' }, map: { additionalProperties: { $ref: '#/$defs/shared' } } },
+    });
+    const ask = () => [['a'], ['map', 'x'], ['a']].map((path) => rules.ruleOf(path).default);
+    expect([...ask(), ...ask()]).toEqual([1, undefined, 1, 1, undefined, 1]);
+  });
+
   it.each(['x-pinned', 'x-pii'])('%s holds for everything inside, whatever that says itself', (annotation) => {
     const member = annotation === 'x-pinned' ? 'pinned' : 'pii';
     const schema = {
@@ -212,9 +221,36 @@ describe('An annotation that means nothing', () => {
     const schema = { $defs: { 'a/b': { items: { [annotation]: value } } }, allOf: [{ $ref: '#/$defs/a~1b' }] };
     const pointer = `/$defs/a~1b/items/${annotation}`;
     expect(() => schemaRulesOf(schema)).toThrow(SchemaAnnotationError);
-    expect(() => schemaRulesOf(schema)).toThrow(expect.objectContaining({ pointer }));
+    expect(() => schemaRulesOf(schema)).toThrow(expect.objectContaining({ name: 'SchemaAnnotationError', pointer }));
     expect(() => schemaRulesOf(schema)).toThrow(`${pointer} must be `);
   });
+
+  it.each<[string, JsonObject, string]>([
+    ['x-ttlSeconds', { 'x-ttlSeconds': 0 }, 'a whole number from 1 to 31536000'],
+    ['x-priority', { 'x-priority': 10 }, 'a whole number from 0 to 9'],
+    ['x-conflict', { 'x-conflict': 'mine' }, '"ours" or "theirs"'],
+    ['x-pinned', { 'x-pinned': 1 }, 'true or false'],
+    ['x-pii', { 'x-pii': 'yes' }, 'true or false'],
+  ])('%s is told what it must be', (annotation, schema, what) =>
+    expect(() => schemaRulesOf(schema)).toThrow(new SchemaAnnotationError(`/${annotation}`, `must be ${what}`)),
+  );
+
+  const WRONG = { 'x-pii': 1 };
+  it.each<[string, JsonObject]>([
+    ['', WRONG],
+    ['/allOf/1', { allOf: [{}, WRONG] }],
+    ['/properties/a', { properties: { a: WRONG } }],
+    ['/patternProperties/^a', { patternProperties: { '^a': WRONG } }],
+    ['/additionalProperties', { additionalProperties: WRONG }],
+    ['/prefixItems/1', { prefixItems: [{}, WRONG] }],
+    ['/items', { prefixItems: [{}], items: WRONG }],
+    ['/items/1', { items: [{}, WRONG] }],
+    ['/additionalItems', { items: [{}], additionalItems: WRONG }],
+    ['/$defs/x', { $ref: '#/$defs/x', $defs: { x: WRONG } }],
+    ['/$defs/x', { $ref: '#x', $defs: { x: { $anchor: 'x', ...WRONG } } }],
+  ])('is named wherever it stands: in “%s”', (place, schema) =>
+    expect(() => schemaRulesOf(schema)).toThrow(new SchemaAnnotationError(`${place}/x-pii`, 'must be true or false')),
+  );
 
   it.each<[string, JsonValue]>([
     ['x-ttlSeconds', 1],
@@ -238,6 +274,10 @@ describe('An annotation that means nothing', () => {
     ['/properties/a/$ref leads nowhere', { properties: { a: { $ref: '#/constructor' } } }],
     ['/$ref leads nowhere', { $ref: '#b' }],
     ['/$ref leads nowhere', { $ref: '#/%' }],
+    // Through what has no members, though it may have characters.
+    ['/$ref leads nowhere', { $ref: '#/title/0', title: 'text' }],
+    ['/$ref leads nowhere', { $ref: '#/default/a', default: null }],
+    ['/$ref leads nowhere', { $ref: '#x', default: { a: null } }],
     ['/$ref leads out of the schema', { $ref: 'https://example.org/schema' }],
     ['/$defs/a/$id is not supported', { $defs: { a: { $id: 'a' } }, $ref: '#/$defs/a' }],
     ['/patternProperties/( is no regular expression', { patternProperties: { '(': {} } }],
@@ -372,6 +412,13 @@ describe('Filling in defaults', () => {
   ])('is refused from the start where it would have no end: %s', (_what, schema) =>
     expect(() => schemaRulesOf(schema)).toThrow('without end'),
   );
+
+  it('is refused with the place of what leads back', () => {
+    const schema = { properties: { a: { properties: { next: { $ref: '#/properties/a', default: {} } } } } };
+    expect(() => schemaRulesOf(schema)).toThrow(
+      '/properties/a/properties/next has a default that leads back to it, and so would be filled in without end',
+    );
+  });
 
   it('takes `__proto__` for a name like any other', () => {
     const schema = parsed(

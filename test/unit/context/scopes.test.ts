@@ -28,6 +28,19 @@ describe('One name in several scopes', () => {
     expect(found).toEqual({ winner: variable('a', 'user', 'y'), shadowed: [variable('a', 'user', 'x')] });
   });
 
+  it('the same value hides itself where it is in another scope', () => {
+    const found = resolveScopes([variable('a', 'session', 'x'), variable('a', 'user', 'x')], PRECEDENCE).get('a');
+    expect(found).toEqual({ winner: variable('a', 'user', 'x'), shadowed: [variable('a', 'session', 'x')] });
+  });
+
+  it('a scope that nobody has named is the weakest', () => {
+    const inScope = (scope: string) => ({ name: 'a', scope, value: scope });
+    const precedence: readonly string[] = ['session', 'user'];
+    const found = resolveScopes(['other', 'session', 'user'].map(inScope), precedence).get('a');
+    expect(found?.winner.scope).toBe('user');
+    expect(found?.shadowed.map(({ scope }) => scope)).toEqual(['session', 'other']);
+  });
+
   it.each(['__proto__', 'constructor', 'toString'])('SCENARIO 31: %s is a name like any other', (name) => {
     const found = resolveScopes([variable(name, 'bot', 1)], PRECEDENCE);
     expect([...found.keys()]).toEqual([name]);

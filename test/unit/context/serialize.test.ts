@@ -220,6 +220,30 @@ describe('serialize refuses', () => {
     expect(refusalOf(1n).message).toMatch(/^Cannot serialize the value: /);
   });
 
+  it.each<[SerializationError['reason'], unknown, string]>([
+    ['undefined', undefined, 'undefined is no value'],
+    ['function', () => 1, 'a function is no data'],
+    ['symbol', Symbol('a'), 'a symbol is no data'],
+    ['bigint', 1n, 'a BigInt has no JSON number; send it as a string'],
+    ['cycle', ping, 'it contains itself'],
+    ['not-finite', Number.NaN, 'NaN and the infinities are no JSON numbers'],
+    ['invalid-date', new Date(Number.NaN), 'the date is invalid'],
+    ['map-key', new Map([[1, 1]]), 'a Map needs strings as keys'],
+    ['lone-surrogate', lone, 'half a surrogate pair is no text'],
+    ['not-plain', /a/, 'what it holds is not in its members; give it a toJSON, or convert it'],
+  ])('%s in these words', (reason, value, rule) => {
+    expect(refusalOf(value)).toMatchObject({
+      name: 'SerializationError',
+      reason,
+      message: `Cannot serialize the value: ${rule}`,
+    });
+  });
+
+  it('what lies inside in these words', () => {
+    expect(refusalOf({ constructor: 1 }).message).toBe('Cannot serialize /constructor: this name is never accepted');
+    expect(refusalOf(nested(33)).message).toMatch(/^Cannot serialize .*: it is nested deeper than 32 levels$/);
+  });
+
   it('but lets through what toJSON itself throws', () => {
     const failing = {
       toJSON() {

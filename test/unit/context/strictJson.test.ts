@@ -187,6 +187,31 @@ describe('Numbers', () => {
   });
 });
 
+describe('What is wrong', () => {
+  it.each([
+    ['{"a":1,"a":2}', '/a', 'duplicate-name', 'occurs more than once in its object'],
+    ['[{"constructor":1}]', '/0/constructor', 'prototype-name', 'is a name that is never accepted'],
+    ['["\\ud800"]', '/0', 'lone-surrogate', 'holds half a surrogate pair, which is no text'],
+    ['[1e400]', '/0', 'number-not-finite', 'is too large to be a finite number'],
+    [
+      '[9007199254740993]',
+      '/0',
+      'number-not-exact',
+      'is an integer beyond ±2^53, which would be rounded; send it as a string',
+    ],
+    ['[[[1]]]', '/0/0', 'too-deep', 'is nested deeper than 2 levels'],
+  ])('in %s is said in a sentence', (text, pointer, code, message) => {
+    const kind = code === 'duplicate-name' ? 'duplicate-names' : 'refused';
+    expect(parseStrictJson(text, { maxDepth: 2 })).toEqual({ kind, violations: [{ pointer, code, message }] });
+  });
+
+  it('is looked for down to the deepest level, and no deeper: that is refused as a whole', () => {
+    expect(found('[[1e400]]', 2)).toEqual(['number-not-finite /0/0']);
+    expect(found('[["\\ud800"]]', 2)).toEqual(['lone-surrogate /0/0']);
+    expect(found('[[{"a":1,"a":"\\ud800","b":1e400,"__proto__":[[1]]}]]', 2)).toEqual(['too-deep /0/0']);
+  });
+});
+
 describe('Text', () => {
   it.each([
     ['{"a":"\\ud83d"}', 'lone-surrogate /a'],

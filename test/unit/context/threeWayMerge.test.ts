@@ -406,6 +406,28 @@ describe('A synchronisation that says again what the base says', () => {
   });
 });
 
+describe('What has been said on our side', () => {
+  const base = { o: { tier: 'gold', lang: 'de' } };
+  const theirs = { o: { tier: 'silver', lang: 'fr' } };
+  const merge = (said?: JsonObject) =>
+    threeWayMerge({ base, ours: structuredClone(base), theirs, ...(said !== undefined && { said }) }, () => 'ours');
+
+  it('counts as changed by us although it is what base has, however deep it lies; what lies beside it does not', () => {
+    expect(merge({ o: { tier: 'gold' } })).toEqual({
+      merged: { o: { tier: 'gold', lang: 'fr' } },
+      conflicts: [{ path: '/o/tier', base: 'gold', ours: 'gold', theirs: 'silver', chosen: 'ours' }],
+    });
+  });
+
+  it.each<[string, JsonObject | undefined]>([
+    ['nothing', undefined],
+    ['something elsewhere', { other: { tier: 'gold' } }],
+    ['a value where there is an object now', { o: 'gold' }],
+  ])('is %s: then what the bot has changed is changed', (_what, said) => {
+    expect(merge(said)).toEqual({ merged: theirs, conflicts: [] });
+  });
+});
+
 describe('Large contexts', () => {
   it('are not looked into where we have nothing new: the very object of the base, or of theirs', () => {
     const sealed = (): JsonObject =>

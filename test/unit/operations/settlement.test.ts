@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { valueHash } from '../../../lib/context/canonicalJson.ts';
+import type { JsonObject } from '../../../lib/context/json.ts';
 import { EMPTY_MIRROR } from '../../../lib/context/mirror.ts';
 import { parseSessionId } from '../../../lib/context/sessionId.ts';
 import { applyOperations, type InjectOperation, isInject, type LoadedOperation } from '../../../lib/operations/plan.ts';
-import type { RefusalCode, WriteResult } from '../../../lib/operations/ports/cognigy.ts';
+import type { DialogResult, RefusalCode, WriteResult } from '../../../lib/operations/ports/cognigy.ts';
 import type {
+  DialogPayload,
   ExpirePayload,
   JournalEntry,
   Lane,
@@ -32,13 +34,19 @@ function operation(version: number, more: Partial<JournalEntry> = {}): InjectOpe
   return { entry, payload };
 }
 
-function otherThanInject(version: number, payload: SyncPayload | ExpirePayload): LoadedOperation {
+function otherThanInject(version: number, payload: SyncPayload | ExpirePayload | DialogPayload): LoadedOperation {
   const { entry } = operation(version, { kind: payload.kind });
   return { entry: { ...entry, payload: async () => payload }, payload };
 }
 const syncOperation = (version: number, data: SyncPayload['data']) =>
   otherThanInject(version, { kind: 'sync', data, expiries: {} });
 const expireOperation = (version: number) => otherThanInject(version, { kind: 'expire' });
+const dialogOperation = (version: number, change: DialogPayload['change']) =>
+  otherThanInject(version, { kind: 'dialog-state', change });
+const crmOperation = (version: number, crm: JsonObject | undefined): LoadedOperation => {
+  const { entry, payload } = operation(version);
+  return { entry, payload: { ...payload, ...(crm !== undefined && { crm }) } };
+};
 
 const confirmed: WriteResult = { kind: 'confirmed', attempts: 1, upstreamStatus: 200, result: { ok: true } };
 const refused = (code: RefusalCode): WriteResult => ({ kind: 'refused', code, attempts: 1 });
@@ -98,6 +106,8 @@ describe('settlementOf', () => {
     const attempts = [1, 2].map((version) => ({ operation: operation(version), result: confirmed }));
     const { settlement, outcomes } = settle(attempts, {}, { stateRef: 'state' });
     expect(settlement).toMatchObject({ settledPrefix: 2, confirmedVersion: 2, endedVersions: [], deferrals: 0 });
+    // None of them was put off.
+    expect(settlement.deferredVersion).toBe(0);
     expect(settlement).toMatchObject({ stateRef: 'state', idleUntilMs: NOW + 3_600_000 });
     expect(outcomes.get('op2')).toMatchObject({ kind: 'confirmed', version: 2, variablesInjected: 1, latencyMs: 40 });
   });
@@ -110,6 +120,12 @@ describe('settlementOf', () => {
     ]);
     expect(settlement).toMatchObject({ settledPrefix: 1, confirmedVersion: 1, deferredVersion: 3, deferrals: 1 });
     expect([...outcomes.keys()]).toEqual(['op1']);
+  });
+
+  it('says nothing of a mirror that was not written', () => {
+    expect(settle([{ operation: operation(1), result: refused('conflict') }]).settlement).not.toHaveProperty(
+      'stateRef',
+    );
   });
 
   it('remembers a settled operation behind an open one until that is settled too', () => {
@@ -141,6 +157,13 @@ describe('settlementOf', () => {
       expect(settlement.audit[0]?.payload).toMatchObject({ outcome: 'failed', code, auditId: 'audit1' });
     });
 
+    it('tells nobody but the client that waits, where it has no key', () => {
+      const own = { operation: operation(1), result: refused('upstream-forbidden') };
+      const { settlement, outcomes } = settle([own], {}, { ownOperationId: 'op1' });
+      expect(outcomes.get('op1')).toMatchObject({ kind: 'refused', code: 'upstream-forbidden' });
+      expect(settlement).toMatchObject({ releasedKeys: [], answers: [] });
+    });
+
     it.each(codes)('leaves an operation pending that has been told so: %s', (code) => {
       const own = { operation: operation(1), result: refused(code) };
       const { settlement, outcomes } = settle([own], { deferredVersion: 1 }, { ownOperationId: 'op1' });
@@ -168,6 +191,72 @@ describe('settlementOf', () => {
     expect(settle([{ operation: operation(1), result: unavailable(1) }], ended).settlement.sessionEnded).toBe(true);
     const { settlement } = settle([{ operation: operation(1), result: confirmed }], ended, { stateRef: 'state' });
     expect(settlement.sessionEnded).toBe(false);
+  });
+
+  describe('what may be in the bot although nobody has said so (SCENARIOS 10, 22)', () => {
+    const unheard: WriteResult = { kind: 'unavailable', reason: 'timeout', attempts: 1, outcomeUnknown: true };
+    const unknownVersion = (results: readonly WriteResult[], lane: Partial<Lane> = {}) =>
+      settle(
+        results.map((result, index) => ({ operation: operation(index + 1), result })),
+        lane,
+      ).settlement.unknownVersion;
+
+    it.each<[string, WriteResult]>([
+      ['what was sent and never answered', unheard],
+      ['what got an answer that was none', refused('upstream-bad-response')],
+    ])('is remembered by its version: %s', (_what, result) => {
+      expect(unknownVersion([confirmed, result])).toBe(2);
+    });
+
+    it.each<[string, WriteResult]>([
+      ['was confirmed', confirmed],
+      ['certainly never arrived', unavailable(3)],
+      ['was refused in so many words', refused('upstream-rejected')],
+      [
+        'was not sent, as what was asked before made no sense',
+        { kind: 'refused', code: 'upstream-bad-response', attempts: 0 },
+      ],
+    ])('is not what %s', (_what, result) => {
+      expect(settle([{ operation: operation(1), result }]).settlement).not.toHaveProperty('unknownVersion');
+    });
+
+    it('is everything up to the last of several, and is not told again where more was known', () => {
+      expect(unknownVersion([unheard, unheard, unavailable(0)])).toBe(2);
+      expect(unknownVersion([unheard], { unknownVersion: 1 })).toBeUndefined();
+      expect(unknownVersion([unheard], { unknownVersion: 7 })).toBeUndefined();
+    });
+  });
+
+  describe('a change of a dialog', () => {
+    const change = { session: { a: 1 }, transition: { nextStep: 'pay' } };
+    const settleOne = (result: DialogResult, more: Partial<SettlementInput> = {}) =>
+      settle([{ operation: dialogOperation(1, change), result }], {}, more);
+
+    it('tells the tag that the dialog has since', () => {
+      const { outcomes } = settleOne({ ...confirmed, dialog: { etag: '"5"', version: 5 }, currentEtag: '"9"' });
+      expect(outcomes.get('op1')).toMatchObject({ kind: 'confirmed', etag: '"5"' });
+    });
+
+    it('that was refused tells the tag that the dialog has instead', () => {
+      const { outcomes } = settleOne({ ...refused('version-mismatch'), currentEtag: '"9"' });
+      expect(outcomes.get('op1')).toMatchObject({ kind: 'refused', code: 'version-mismatch', etag: '"9"' });
+    });
+
+    it.each([confirmed, refused('version-mismatch')])('has no tag where the upstream said none: $kind', (result) => {
+      expect(settleOne(result).outcomes.get('op1')).not.toHaveProperty('etag');
+    });
+
+    it('leaves what is known of the dialog in the lane, and what was known where nothing is', () => {
+      const dialog = { etag: '"5"', version: 5, atVersion: 1 };
+      expect(settleOne(confirmed, { dialog }).settlement.dialog).toEqual(dialog);
+      expect(settleOne(confirmed).settlement).not.toHaveProperty('dialog');
+    });
+
+    it('has the step in its audit that it was to go on to, however it ended', () => {
+      for (const result of [confirmed, refused('conflict'), unavailable(1)]) {
+        expect(settleOne(result).settlement.audit[0]?.payload).toMatchObject({ nextStep: 'pay' });
+      }
+    });
   });
 
   describe('an expiry', () => {
@@ -216,6 +305,16 @@ describe('settlementOf', () => {
       expect(settlement.nextExpiryMs).toBeGreaterThanOrEqual(NOW + 600_000);
       // Its entry in the audit is archived before that.
       expect(settlement.dueAtMs).toBe(NOW + 60_000);
+    });
+
+    it('that the upstream rejects when nothing expires any more does not come again', () => {
+      const { settlement } = settle([{ operation: expireOperation(1), result: refused('upstream-rejected') }]);
+      expect(settlement).toMatchObject({ nextExpiryMs: undefined, dueAtMs: NOW + 60_000 });
+    });
+
+    it('is not put off by the upstream’s rejecting something else', () => {
+      const attempts = [{ operation: operation(1), result: refused('upstream-rejected') }];
+      expect(settle(attempts, {}, { nextExpiryMs: NOW + 5 }).settlement.nextExpiryMs).toBe(NOW + 5);
     });
   });
 
@@ -269,6 +368,17 @@ describe('settlementOf', () => {
       expect(outcomes.get('op1')).toMatchObject({ kind: 'confirmed', sync: { ...report, stateRef: 'state' } });
     });
 
+    it('answers without a place where no mirror was written; what is no sync has no report', () => {
+      const attempts = [
+        { operation: syncOperation(1, { a: 1 }), result: confirmed },
+        { operation: operation(2), result: confirmed },
+      ];
+      const { outcomes } = settle(attempts, {}, { reports: new Map([['op1', report]]) });
+      expect(outcomes.get('op1')).toHaveProperty('sync');
+      expect(outcomes.get('op1')).not.toHaveProperty('sync.stateRef');
+      expect(outcomes.get('op2')).not.toHaveProperty('sync');
+    });
+
     it.each([
       { code: 'expired-before-push' } as const,
       { code: 'context-too-large', bytes: 9 } as const,
@@ -284,10 +394,11 @@ describe('settlementOf', () => {
         upstreamStatus: 200,
         // What it was to change.
         changes: [
-          { path: '/a/b', before: null, after: valueHash(1) },
-          { path: '/c', before: null, after: null },
+          { path: '/a/b', scope: 'session', before: null, after: valueHash(1) },
+          { path: '/c', scope: 'session', before: null, after: null },
         ],
       });
+      expect(settlement.audit[0]?.payload).not.toHaveProperty('expired');
       expect(settlement).toMatchObject({ settledPrefix: 1, confirmedVersion: 1 });
       expect(settlement).not.toHaveProperty('idleUntilMs');
     });
@@ -297,6 +408,9 @@ describe('settlementOf', () => {
         { path: '/a', scope: 'session', before: null, after: valueHash('ours') },
         { path: '/b', scope: 'session', before: valueHash('ours'), after: valueHash('theirs'), cause: 'bot' },
         { path: '/secret', scope: 'session', before: null, after: valueHash('secret') },
+        // Of the schema's, or of another operation: it has not said this.
+        { path: '/filled', scope: 'session', before: null, after: valueHash('default') },
+        { path: '/gone', scope: 'session', before: valueHash(1), after: null },
       ] as const;
       const applied = { mirror: EMPTY_MIRROR, changes: new Map([['op1', changes]]) };
       const { settlement } = settle(
@@ -308,6 +422,8 @@ describe('settlementOf', () => {
         ['/a', 'ours'],
         ['/b', undefined],
         ['/secret', undefined],
+        ['/filled', undefined],
+        ['/gone', undefined],
       ]);
     });
   });
@@ -331,6 +447,8 @@ describe('settlementOf', () => {
       const own = { operation: operation(1, { idempotencyHash: 'key' }), result };
       const { settlement } = settle([own], {}, { ownOperationId: 'op1' });
       expect(settlement.releasedKeys).toEqual([]);
+      const { outcomes } = settle([{ ...own, result: refused('conflict') }]);
+      expect(outcomes.get('op1')).not.toHaveProperty('paths');
       expect(settlement.answers).toEqual([
         { outcomeId: 'key', fingerprint: 'f1', outcome: expect.objectContaining({ code: 'conflict', paths: ['/k1'] }) },
       ]);
@@ -345,6 +463,35 @@ describe('settlementOf', () => {
       expect(pending(1).dueAtMs).toBe(NOW + 5_000);
       expect(pending(1, { deferrals: 3 }).dueAtMs).toBe(NOW + 40_000);
       expect(pending(1, { deferrals: 40 }).dueAtMs).toBe(NOW + 900_000);
+    });
+
+    it('comes at a random moment of the second half of that time', () => {
+      const attempts = [{ operation: operation(1), result: unavailable(1) }];
+      expect(settle(attempts, {}, { jitter: 0 }).settlement.dueAtMs).toBe(NOW + 2_500);
+      expect(settle(attempts, { deferrals: 1 }, { jitter: 0.5 }).settlement.dueAtMs).toBe(NOW + 7_500);
+    });
+
+    it('is forgotten by what succeeds, also where there is more behind it', () => {
+      const [done, behind] = [operation(1), operation(2)];
+      const lane = laneWith([done, behind], { deferrals: 3, dueAtMs: NOW + 900_000 });
+      const { settlement } = settle([{ operation: done, result: confirmed }], lane);
+      expect(settlement).toMatchObject({ settledPrefix: 1, deferrals: 0, dueAtMs: NOW + 60_000 });
+    });
+
+    it('is for whoever pushes now, where more is looked at next', () => {
+      const attempts = [{ operation: operation(1), result: confirmed }];
+      const more = { hasMore: true };
+      expect(settle(attempts, { dueAtMs: NOW + 900_000 }, more).settlement.dueAtMs).toBe(NOW + 900_000);
+      expect(settle(attempts, {}, more).settlement.dueAtMs).toBe(NOW);
+    });
+
+    it('stays as it was for what waits in the journal, when nothing of it was looked at', () => {
+      const lane = laneWith([operation(1)], { deferrals: 4, dueAtMs: NOW + 300_000 });
+      expect(settle([], lane).settlement).toMatchObject({
+        deferrals: 4,
+        dueAtMs: NOW + 300_000,
+        isOtherwiseIdle: false,
+      });
     });
 
     it('stays as it was when only refusals were linked', () => {
@@ -378,6 +525,7 @@ describe('settlementOf', () => {
       const done = [{ operation: operation(1), result: confirmed }];
       expect(settle(done, { dueAtMs: NOW + 9_500 }).settlement.dueAtMs).toBe(NOW + 9_500);
       expect(settle(done, { dueAtMs: NOW - 1 }).settlement.dueAtMs).toBe(NOW + 60_000);
+      expect(settle(done, { dueAtMs: NOW }).settlement.dueAtMs).toBe(NOW + 60_000);
       expect(settle(done, { dueAtMs: NOW + 900_000 }).settlement.dueAtMs).toBe(NOW + 60_000);
     });
 
@@ -395,6 +543,10 @@ describe('settlementOf', () => {
     it('has an entry for every attempt, but none for waiting once more', () => {
       const again = settle([{ operation: operation(1), result: unavailable(0) }], { deferredVersion: 1 });
       expect(again.settlement.audit).toEqual([]);
+      const first = settle([{ operation: operation(1), result: unavailable(0) }]);
+      expect(first.settlement.audit[0]?.payload).toMatchObject({ outcome: 'pending', code: 'down', attempts: 0 });
+      const expired = settle([{ operation: operation(1), result: { kind: 'expired' } }], { deferredVersion: 1 });
+      expect(expired.settlement.audit[0]?.payload).toMatchObject({ outcome: 'refused', attempts: 0 });
       const tried = settle([{ operation: operation(1), result: unavailable(3) }], { deferredVersion: 1 });
       expect(tried.settlement.audit[0]?.payload).toMatchObject({ outcome: 'pending', code: 'down', attempts: 3 });
     });
@@ -404,6 +556,47 @@ describe('settlementOf', () => {
       const [entry] = settlement.audit;
       expect(entry?.payload.changes).toEqual([{ path: '/k1', scope: 'session', before: null, after: valueHash(1) }]);
       expect(entry?.payload).not.toHaveProperty('expired');
+    });
+
+    it('says all that is known of a confirmed operation, and nothing else', () => {
+      const { settlement } = settle([{ operation: operation(1), result: confirmed }], {}, { mirrorVersion: 0 });
+      expect(settlement.audit).toStrictEqual([
+        {
+          operationId: 'op1',
+          atMs: NOW,
+          payload: {
+            auditId: 'audit1',
+            operation: 'inject',
+            client: 'crm',
+            correlationId: 'c',
+            outcome: 'confirmed',
+            changes: [{ path: '/k1', scope: 'session', before: null, after: valueHash(1) }],
+            versionBefore: 0,
+            versionAfter: 1,
+            attempts: 1,
+            latencyMs: 40,
+            upstreamStatus: 200,
+          },
+        },
+      ]);
+    });
+
+    it('says of no status where there was no answer', () => {
+      const { settlement } = settle([{ operation: operation(1), result: unavailable(2) }]);
+      expect(settlement.audit[0]?.payload).not.toHaveProperty('upstreamStatus');
+    });
+
+    it('has the CRM data of an operation once, with how it ended', () => {
+      const crm = { source: 'hubspot', recordId: '7' };
+      const entryOf = (result: WriteResult) =>
+        settle([{ operation: crmOperation(1, crm), result }]).settlement.audit[0]?.payload;
+      expect(entryOf(confirmed)).toMatchObject({ crm });
+      expect(entryOf(refused('conflict'))).toMatchObject({ crm });
+      expect(entryOf(unavailable(1))).not.toHaveProperty('crm');
+      const without = settle([{ operation: crmOperation(1, undefined), result: confirmed }]);
+      expect(without.settlement.audit[0]?.payload).not.toHaveProperty('crm');
+      const sync = settle([{ operation: syncOperation(1, { a: 1 }), result: confirmed }]);
+      expect(sync.settlement.audit[0]?.payload).not.toHaveProperty('crm');
     });
 
     it('SCENARIO 2: names the hash of what a later operation has overwritten', () => {
@@ -423,6 +616,7 @@ describe('settlementOf', () => {
         [
           { operation: operation(8), result: refused('upstream-rejected') },
           { operation: operation(9), result: confirmed },
+          { operation: operation(10), result: refused('upstream-rejected') },
         ],
         {},
         { mirrorVersion: 7 },
@@ -431,6 +625,7 @@ describe('settlementOf', () => {
       expect(versions).toEqual([
         [7, 7],
         [7, 9],
+        [9, 9],
       ]);
     });
 
@@ -479,7 +674,12 @@ describe('settlementOf', () => {
           planned: { mirror: EMPTY_MIRROR, changes: new Map() },
         },
       );
-      expect(outcomes.get('op1')).toMatchObject({ code: 'expired-before-push' });
+      expect(outcomes.get('op1')).toEqual({
+        kind: 'refused',
+        operationId: 'op1',
+        auditId: 'audit1',
+        code: 'expired-before-push',
+      });
       expect(settlement.audit[0]?.payload).toMatchObject({
         changes: [],
         expired: [{ path: '/k1', scope: 'session' }],

@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { createRandom } from '../../../lib/platform/random.ts';
 import { gcraFor } from '../../../lib/upstream/gcra.ts';
 import { Governor, type GovernorOptions } from '../../../lib/upstream/governor.ts';
+import type { RateCell, RateStore } from '../../../lib/upstream/ports.ts';
 import { FakeClock } from '../../fixtures/upstream/fakeClock.ts';
 import { MemoryRateStore } from '../../fixtures/upstream/memoryRateStore.ts';
 import { seededRandom } from '../../fixtures/upstream/seededRandom.ts';
@@ -10,7 +12,7 @@ function prepare(options: Partial<GovernorOptions> = {}) {
   const clock = new FakeClock();
   const store = new MemoryRateStore();
   let seed = 0;
-  const instance = () => {
+  const instance = (own: Partial<GovernorOptions> = {}) => {
     seed += 1;
     return new Governor({
       store,
@@ -19,6 +21,7 @@ function prepare(options: Partial<GovernorOptions> = {}) {
       clock,
       random: seededRandom(seed),
       ...options,
+      ...own,
     });
   };
   return { clock, store, instance, startMs: clock.now() };
@@ -59,6 +62,19 @@ describe('A crowd of clients', () => {
     expect(first).toEqual({ granted: false, retryAtMs: expect.any(Number) });
     expect(store.calls).toEqual(before);
     await clock.sleep(5_000);
+    expect((await soon()).granted).toBe(true);
+  });
+
+  it('hears of a slot that was given back a quarter of a second after it looked, not before', async () => {
+    const { clock, store, instance } = prepare();
+    const governor = instance();
+    const soon = () => governor.acquire({ deadlineMs: clock.now() + 1_000 });
+    await store.reserveIdle('tenant', { nowMs: clock.now(), intervalMs: 6_000 });
+    await soon();
+    await store.release('tenant', { intervalMs: 6_000 });
+    clock.advance(249);
+    expect((await soon()).granted).toBe(false);
+    clock.advance(1);
     expect((await soon()).granted).toBe(true);
   });
 });
@@ -176,6 +192,26 @@ describe('Scheduled work of one instance', () => {
     // A refused pair and a look, then the slot: for each of them, not for each pair of them.
     expect(reserveIdle + reserveBusy + read).toBeLessThanOrEqual(20 * 5);
   });
+
+  it('leaves half of the burst to clients, down to the last of it', async () => {
+    const { clock, instance } = prepare();
+    const governor = instance();
+    const atOnce = async (priority: 'scheduled' | 'interactive') => {
+      const answers = Array.from({ length: 5 }, () => governor.acquire({ deadlineMs: clock.now(), priority }));
+      return (await Promise.all(answers)).filter(({ granted }) => granted).length;
+    };
+    expect(await atOnce('scheduled')).toBe(3);
+    expect(await atOnce('interactive')).toBe(2);
+  });
+
+  it('does not wait for a slot that comes after its deadline', async () => {
+    const { clock, store, instance, startMs } = prepare();
+    await store.reserveIdle('tenant', { nowMs: startMs, intervalMs: 60_000 });
+    const { toleranceMs } = gcraFor(100);
+    const answer = await instance().acquire({ deadlineMs: startMs + 20_000, priority: 'scheduled' });
+    expect(answer).toEqual({ granted: false, retryAtMs: Math.ceil(startMs + 60_000 - toleranceMs / 2) });
+    expect(clock.now()).toBe(startMs);
+  });
 });
 
 describe('gcraFor', () => {
@@ -197,7 +233,7 @@ describe('gcraFor', () => {
   });
 
   it.each([0, -5, 1.5, Number.NaN])('refuses the rate %d', (rate) => {
-    expect(() => gcraFor(rate)).toThrow(RangeError);
+    expect(() => gcraFor(rate)).toThrow(new RangeError('ratePerMinute must be a whole number of at least 1'));
   });
 
   it.each([
@@ -205,7 +241,7 @@ describe('gcraFor', () => {
     [100, 0],
     [100, 2.5],
   ])('refuses at rate %d the burst %d', (rate, burst) => {
-    expect(() => gcraFor(rate, burst)).toThrow(RangeError);
+    expect(() => gcraFor(rate, burst)).toThrow(new RangeError('burst must be a whole number from 1 to 99'));
   });
 });
 
@@ -226,6 +262,13 @@ describe('Method: acquire', () => {
     const governor = instance();
     for (let index = 0; index < 5; index += 1) await governor.acquire({ deadlineMs: startMs });
     expect(store.calls).toMatchObject({ reserveIdle: 1, reserveBusy: 4, read: 0 });
+  });
+
+  it('sleeps for none of the slots that are free at once', async () => {
+    const { clock, instance, startMs } = prepare();
+    const governor = instance();
+    for (let index = 0; index < 5; index += 1) await governor.acquire({ deadlineMs: startMs });
+    expect(clock.sleeps).toEqual([]);
   });
 
   it('says when to come back, if no slot fits the deadline', async () => {
@@ -280,7 +323,7 @@ describe('Method: acquire', () => {
         ),
         async (arrivals) => {
           const { clock, instance, startMs } = prepare();
-          const instances = Array.from({ length: 8 }, instance);
+          const instances = Array.from({ length: 8 }, () => instance());
           const used: number[] = [];
           await Promise.all(
             arrivals.map(async (arrival) => {
@@ -330,7 +373,108 @@ describe('Method: acquire', () => {
   });
 });
 
+describe('A cell that others change between two looks at it', () => {
+  const BUSY_MS = 2_000;
+  const latestTatMs = (deadlineMs: number) => deadlineMs + gcraFor(100).toleranceMs;
+
+  /** The first `times` requests for a slot come too early or too late; what is read then shows `found`. */
+  function contended(times: number, found: RateCell | undefined) {
+    const { store, ...rest } = prepare();
+    let missed = 0;
+    const elusive: RateStore = {
+      reserveIdle: async (...args) => (missed < times ? undefined : await store.reserveIdle(...args)),
+      reserveBusy: async (...args) => (missed < times ? undefined : await store.reserveBusy(...args)),
+      read: async (cell) => {
+        missed += 1;
+        return missed > times ? await store.read(cell) : found;
+      },
+      pause: (...args) => store.pause(...args),
+      release: (...args) => store.release(...args),
+    };
+    const { clock, startMs } = rest;
+    const governor = new Governor({
+      store: elusive,
+      cell: 'tenant',
+      ratePerMinute: 100,
+      clock,
+      random: seededRandom(),
+    });
+    return { clock, governor, startMs, deadlineMs: startMs + BUSY_MS, rounds: () => missed };
+  }
+
+  it.each([
+    ['is free', (startMs: number) => ({ tatMs: startMs, pausedUntilMs: 0 })],
+    [
+      'has a slot before the deadline',
+      (startMs: number) => ({ tatMs: latestTatMs(startMs + BUSY_MS) - 1, pausedUntilMs: 0 }),
+    ],
+    ['has a slot at the deadline', (startMs: number) => ({ tatMs: latestTatMs(startMs + BUSY_MS), pausedUntilMs: 0 })],
+    ['is not there', () => undefined],
+  ])('and that %s when read: it is asked again', async (_what, cellAt) => {
+    const { startMs } = prepare();
+    const { governor, deadlineMs, rounds } = contended(1, cellAt(startMs));
+    expect((await governor.acquire({ deadlineMs })).granted).toBe(true);
+    expect(rounds()).toBe(1);
+  });
+
+  it.each(['interactive', 'scheduled'] as const)(
+    'for ever: counts as full after six rounds, for an interval (%s)',
+    async (priority) => {
+      const { governor, startMs, rounds } = contended(Number.POSITIVE_INFINITY, undefined);
+      const answer = await governor.acquire({ deadlineMs: startMs + 600, priority });
+      expect(answer).toEqual({ granted: false, retryAtMs: startMs + 632 });
+      expect(rounds()).toBe(6);
+    },
+  );
+
+  it('for ever: a client does not sleep over it, whatever its deadline', async () => {
+    const { clock, governor, startMs } = contended(Number.POSITIVE_INFINITY, undefined);
+    const answer = await governor.acquire({ deadlineMs: startMs + 20_000 });
+    expect(answer).toEqual({ granted: false, retryAtMs: startMs + 632 });
+    expect(clock.sleeps).toEqual([]);
+  });
+});
+
+describe('A permit that took its time in the table', () => {
+  it('is good for 50 ms all the same', async () => {
+    const { clock, store, instance } = prepare();
+    const slow: RateStore = {
+      reserveIdle: (cell, reserve) => {
+        clock.advance(2_000);
+        return store.reserveIdle(cell, reserve);
+      },
+      reserveBusy: (...args) => store.reserveBusy(...args),
+      read: (...args) => store.read(...args),
+      pause: (...args) => store.pause(...args),
+      release: (...args) => store.release(...args),
+    };
+    const governor = instance({ store: slow });
+    const answer = await governor.acquire({ deadlineMs: clock.now() + 5_000 });
+    expect(answer).toMatchObject({ granted: true, permit: { usableUntilMs: clock.now() + 50 } });
+  });
+});
+
 describe('Method: pause', () => {
+  it('that ends this very moment holds nobody', async () => {
+    const { clock, instance, startMs } = prepare();
+    const governor = instance();
+    await governor.pause(startMs);
+    expect((await governor.acquire({ deadlineMs: startMs })).granted).toBe(true);
+    expect(clock.now()).toBe(startMs);
+  });
+
+  it.each([
+    [100, 'an interval', 632],
+    [20, 'a second', 1_000],
+  ])('SCENARIO 17: at %i a minute those who wait come back spread over %s', async (ratePerMinute, _what, spreadMs) => {
+    const lastToWake = createRandom(() => 0.9999);
+    const { clock, instance, startMs } = prepare({ ratePerMinute, random: lastToWake });
+    const governor = instance();
+    await governor.pause(startMs + 10_000);
+    expect((await governor.acquire({ deadlineMs: startMs + 20_000 })).granted).toBe(true);
+    expect(clock.now()).toBe(startMs + 10_000 + spreadMs);
+  });
+
   it('SCENARIO 16: pauses every instance, and this one does not even ask', async () => {
     const { clock, store, instance, startMs } = prepare();
     const [one, other] = [instance(), instance()];
@@ -451,5 +595,31 @@ describe('Store down', () => {
     store.down = true;
     const answer = await governor.acquire({ deadlineMs: startMs + 5_000 });
     expect(answer.granted).toBe(false);
+  });
+
+  it.each([
+    ['one permit of the table', 1, 12_400],
+    ['as many as there are', 100, 60_000],
+  ])('after %s the local share has a slot no later than a minute on', async (_what, permits, waitMs) => {
+    const { clock, store, instance, startMs } = prepare({ burst: 99 });
+    const governor = instance();
+    for (let index = 0; index < Math.min(permits, 99); index += 1) await governor.acquire({ deadlineMs: startMs });
+    store.down = true;
+    const answer = await governor.acquire({ deadlineMs: startMs + 61_000 });
+    expect(clock.now()).toBe(startMs + waitMs);
+    // As good as one of the table: half an interval, within its bounds.
+    expect(answer).toMatchObject({ granted: true, permit: { usableUntilMs: clock.now() + 1_000 } });
+  });
+
+  it('allows itself as much as it is told, the burst of that rate at once', async () => {
+    const { clock, store, instance, startMs } = prepare({ localShare: 100 });
+    const governor = instance();
+    store.down = true;
+    const grantedAt: number[] = [];
+    for (let index = 0; index < 7; index += 1) {
+      await governor.acquire({ deadlineMs: startMs + 10_000 });
+      grantedAt.push(clock.now() - startMs);
+    }
+    expect(grantedAt).toEqual([0, 0, 0, 0, 0, 632, 1264]);
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { PermitAnswer } from '../../../lib/operations/ports/cognigy.ts';
+import { createRandom, type Random } from '../../../lib/platform/random.ts';
 import { Concurrency } from '../../../lib/upstream/concurrency.ts';
 import { gcraFor } from '../../../lib/upstream/gcra.ts';
 import { Governor } from '../../../lib/upstream/governor.ts';
@@ -10,9 +11,10 @@ import { MemoryRateStore } from '../../fixtures/upstream/memoryRateStore.ts';
 import { fail, hang, inTurn, json, type Reply, ScriptedFetch } from '../../fixtures/upstream/scriptedFetch.ts';
 import { seededRandom } from '../../fixtures/upstream/seededRandom.ts';
 
-function prepare(...replies: Reply[]) {
+const prepare = (...replies: Reply[]) => prepareWith(seededRandom(7), ...replies);
+
+function prepareWith(random: Random, ...replies: Reply[]) {
   const clock = new FakeClock();
-  const random = seededRandom(7);
   const rates = new MemoryRateStore();
   const governor = new Governor({ store: rates, cell: 'tenant', ratePerMinute: 100, clock, random });
   const sentAt: number[] = [];
@@ -114,13 +116,17 @@ describe('sendWithRetry', () => {
     expect(permitsTaken() - takenBefore).toBeGreaterThan(0);
   });
 
-  it('waits with full jitter: below 200 ms, then below 400 ms', async () => {
-    const { send, sentAt } = prepare(() => json(500, {}));
+  it.each([
+    ['all of 200 ms, then all of 400 ms', 0.9999, [0, 199, 199 + 399]],
+    ['half of them', 0.5, [0, 100, 100 + 200]],
+    ['nothing at all', 0, [0, 0, 0]],
+  ])('waits with full jitter: at random %s', async (_what, uniform, moments) => {
+    const { send, sentAt } = prepareWith(
+      createRandom(() => uniform),
+      () => json(500, {}),
+    );
     await send();
-    const [first = 0, second = 0, third = 0] = sentAt;
-    expect(second - first).toBeLessThan(200);
-    expect(third - second).toBeLessThan(400);
-    expect(third).toBeGreaterThan(0);
+    expect(sentAt).toEqual(moments);
   });
 
   it('repeats at once, and only once, after a connection that died while the Lambda was frozen', async () => {
@@ -148,6 +154,13 @@ describe('sendWithRetry', () => {
   it('stops at once when Retry-After does not fit the deadline, and says when to come back', async () => {
     const { send, clock, startMs } = prepare(() => json(503, {}, { 'retry-after': '60' }));
     expect(await send()).toMatchObject({ reason: 'down', attempts: 1, retryAtMs: startMs + 60_000 });
+    expect(clock.now()).toBe(startMs);
+  });
+
+  it('stops at once when Retry-After ends as the time to send does', async () => {
+    const { send, sentAt, clock, startMs } = prepare(() => json(503, {}, { 'retry-after': '2' }), ok);
+    expect(await send(20_000, undefined, 2_000)).toMatchObject({ reason: 'down', attempts: 1, triesLeft: true });
+    expect(sentAt).toEqual([0]);
     expect(clock.now()).toBe(startMs);
   });
 
@@ -199,6 +212,35 @@ describe('sendWithRetry', () => {
     for (let index = 0; index < 5; index += 1) await governor.acquire({ deadlineMs: startMs });
     expect(await send(100)).toMatchObject({ reason: 'budget', attempts: 0, retryAtMs: startMs + 632 });
     expect(network.requests).toHaveLength(0);
+  });
+
+  it('has no permit in time for another try → budget, with what the upstream has said to the one before', async () => {
+    const { send, governor, network, startMs } = prepare(() => json(502, {}), ok);
+    for (let index = 0; index < 4; index += 1) await governor.acquire({ deadlineMs: startMs });
+    expect(await send(500)).toEqual({
+      kind: 'unavailable',
+      reason: 'budget',
+      attempts: 1,
+      status: 502,
+      maybeApplied: true,
+      throttled: 0,
+      triesLeft: true,
+      retryAtMs: startMs + 632,
+    });
+    expect(network.requests).toHaveLength(1);
+  });
+
+  it('is too late from the start → deadline: takes no permit, and has no word on when to come back', async () => {
+    const { send, permitsTaken } = prepare(ok);
+    expect(await send(20_000, undefined, 0)).toEqual({
+      kind: 'unavailable',
+      reason: 'deadline',
+      attempts: 0,
+      maybeApplied: false,
+      throttled: 0,
+      triesLeft: true,
+    });
+    expect(permitsTaken()).toBe(0);
   });
 });
 

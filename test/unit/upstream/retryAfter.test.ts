@@ -28,6 +28,10 @@ describe('retryAfterMs', () => {
     ['an ISO date', '2026-11-21T09:02:00Z'],
     ['a date in the past', 'Sat, 21 Nov 2026 08:59:59 GMT'],
     ['a date that does not exist', 'Sat, 99 Nov 2026 09:02:00 GMT'],
+    // JavaScript's own parser would read all of these.
+    ['a date in another form', 'Nov 21 2026 09:02:00 GMT'],
+    ['a date with a word before it', 'at Sat, 21 Nov 2026 09:02:00 GMT'],
+    ['a date with a remark behind it', 'Sat Nov 21 09:02:00 2026 (or so)'],
   ])('ignores %s', (_what, header) => {
     expect(retryAfterMs(header, NOW)).toBeUndefined();
   });
