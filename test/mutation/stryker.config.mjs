@@ -22,5 +22,5 @@ export default {
   jsonReporter: { fileName: '.cache/mutation/report.json' },
   clearTextReporter: { logTests: false, reportTests: false },
   // Generous: a loaded machine must not kill mutants. What loops is counted, and stopped by that.
-  timeoutMS: 20_000,
+  timeoutMS: 10_000,
 };

@@ -71,11 +71,9 @@ describe('The rule of a place', () => {
   });
 
   it('does not depend on it for a default either: of two places with one schema only one may be filled in', () => {
-    const rules = schemaRulesOf({
-      $defs: { shared: { default: 1 } },
-      properties: { a: { $ref: '#/$defs/shared' }, map: { additionalProperties: { $ref: '#/$defs/shared' } } },
-    });
-    const ask = () => [['a'], ['map', 'x'], ['a']].map((path) => rules.ruleOf(path).default);
+    // Of `named` is known when it is missing, of `other` not.
+    const rules = schemaRulesOf({ allOf: [{ additionalProperties: { default: 1 } }], properties: { named: true } });
+    const ask = () => ['named', 'other', 'named'].map((name) => rules.ruleOf([name]).default);
     expect([...ask(), ...ask()]).toEqual([1, undefined, 1, 1, undefined, 1]);
   });
 
@@ -315,6 +313,15 @@ describe('Filling in defaults', () => {
     };
     expect(fill(schema, { pair: [{}, {}, {}] })).toEqual({ pair: [{ a: 1 }, { b: 1 }, { c: 1 }] });
     expect(fill(schema, { pair: [{}] })).toEqual({ pair: [{ a: 1 }] });
+  });
+
+  it.each<[string, JsonObject]>([
+    ['the first elements', { prefixItems: [{}, { properties: { a: { default: 1 } } }] }],
+    ['all elements', { items: { properties: { a: { default: 1 } } } }],
+  ])('in an array of which the schema only says what %s are', (_what, list) => {
+    const context = { list: [0, {}] };
+    expect(fill({ properties: { list } }, context)).toEqual({ list: [0, { a: 1 }] });
+    expect(context).toEqual({ list: [0, {}] });
   });
 
   it('a default first, then those of its members', () => {

@@ -220,6 +220,16 @@ describe('settlementOf', () => {
       expect(settle([{ operation: operation(1), result }]).settlement).not.toHaveProperty('unknownVersion');
     });
 
+    it('is what a holder that has died may have sent, as long as it has not ended', () => {
+      const left = (results: readonly WriteResult[], leftVersion: number) => {
+        const attempts = results.map((result, index) => ({ operation: operation(index + 1), result }));
+        return settle(attempts, {}, { leftVersion }).settlement.unknownVersion;
+      };
+      expect(left([unavailable(0), unavailable(0), unavailable(0)], 2)).toBe(2);
+      expect(left([confirmed, confirmed], 2)).toBeUndefined();
+      expect(left([unavailable(0)], 0)).toBeUndefined();
+    });
+
     it('is everything up to the last of several, and is not told again where more was known', () => {
       expect(unknownVersion([unheard, unheard, unavailable(0)])).toBe(2);
       expect(unknownVersion([unheard], { unknownVersion: 1 })).toBeUndefined();
@@ -256,6 +266,8 @@ describe('settlementOf', () => {
       for (const result of [confirmed, refused('conflict'), unavailable(1)]) {
         expect(settleOne(result).settlement.audit[0]?.payload).toMatchObject({ nextStep: 'pay' });
       }
+      const standing = settle([{ operation: dialogOperation(1, { session: { a: 1 } }), result: confirmed }]);
+      expect(standing.settlement.audit[0]?.payload).not.toHaveProperty('nextStep');
     });
   });
 
@@ -513,6 +525,11 @@ describe('settlementOf', () => {
         deferrals: 7,
         dueAtMs: NOW + 5_000,
       });
+      // It was not the budget, or that was not all.
+      const timedOut = { ...stoppedAfter(200), result: { ...unavailable(1), upstreamStatus: 200 } };
+      expect(settle([timedOut], { deferrals: 7 }).settlement).toMatchObject({ deferrals: 8 });
+      const notLetIn = { ...stoppedAfter(200), result: { ...refused('upstream-bad-response'), upstreamStatus: 200 } };
+      expect(settle([notLetIn], { deferrals: 7 }).settlement).toMatchObject({ deferrals: 8 });
       // The upstream was in trouble, too.
       expect(settle([stoppedAfter(503)], { deferrals: 7 }).settlement).toMatchObject({ deferrals: 8 });
     });
