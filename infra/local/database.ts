@@ -56,13 +56,15 @@ export function tableDefinition(tableName: string): CreateTableCommandInput {
 }
 
 /** Creates the table where it does not exist yet. */
-export async function ensureTable(endpoint: string, tableName: string): Promise<void> {
+export async function ensureTable(endpoint: string, tableName: string): Promise<'found' | 'created'> {
   const client = new DynamoDBClient({ endpoint, region: LOCAL_REGION, credentials: LOCAL_CREDENTIALS });
   try {
     await client.send(new DescribeTableCommand({ TableName: tableName }));
+    return 'found';
   } catch (error) {
     if (!(error instanceof ResourceNotFoundException)) throw error;
     await client.send(new CreateTableCommand(tableDefinition(tableName)));
+    return 'created';
   } finally {
     client.destroy();
   }

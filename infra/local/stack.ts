@@ -97,8 +97,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const { dataDirectory } = options;
     if (dataDirectory !== undefined) mkdirSync(dataDirectory, { recursive: true });
     const database = await open(startDatabase(dataDirectory && join(dataDirectory, 'dynamodb')));
-    await ensureTable(database.url, TABLE_NAME);
-    if (dataDirectory !== undefined) await mendIndexes(database.url, TABLE_NAME);
+    const table = await ensureTable(database.url, TABLE_NAME);
+    // A new one has lost nothing, and is not quite there yet.
+    if (table === 'found') await mendIndexes(database.url, TABLE_NAME);
     const queues = await open(startQueues());
     const secrets = await open(startSecretsManager(new Map([[SECRET_ID, secretFor(options)]])));
     const tenant = options.cognigyBaseUrl === undefined ? await open(startTenant(options)) : undefined;

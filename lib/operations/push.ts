@@ -110,7 +110,7 @@ const PROMPT_DELAY_SECONDS = 1;
 /** Requests to the queue are given up after two seconds. */
 const NEWS_MS = 1_500;
 /** As long as a value that has expired may be in the bot, its operation waits. */
-const NOT_UNDONE = { kind: 'unavailable', reason: 'down', outcomeUnknown: true, attempts: 0 } as const;
+const NOT_UNDONE = { kind: 'unavailable', reason: 'down', outcomeUnknown: false, attempts: 0 } as const;
 /** Refusals that one operation may have brought upon all that left with it. */
 const SPLIT_CODES: ReadonlySet<RefusalCode> = new Set(['upstream-rejected', 'conflict']);
 
@@ -191,6 +191,7 @@ class Push {
   /** What is known of the session's dialog since. */
   #dialog: Settlement['dialog'];
   #retryAtMs: number | undefined;
+  #hasRefused = false;
   #isStopped: Attempt['result'] | undefined;
 
   constructor(deps: LaneDeps, command: PushCommand) {
@@ -338,9 +339,9 @@ class Push {
       restored: undone.restore,
     });
     const unused = await this.#send(toForget, permit, nowMs, rewrites ? undefined : expiry);
-    // What was to take the place of a lapsed value has not, where it was refused: the next push undoes it.
-    const isUndone = toSend.every((operation) => this.#confirmed().includes(operation));
-    if (this.#isStopped !== undefined || !isUndone) this.#keepLapsed(injects, this.#isStopped ?? NOT_UNDONE);
+    // Where a lapsed value may be in the bot still, nobody must take it for the bot's own: the next push undoes it.
+    if (this.#hasRefused && lapsed.length > 0) this.#isStopped ??= NOT_UNDONE;
+    if (this.#isStopped !== undefined) this.#keepLapsed(injects, this.#isStopped);
     const before = reading.then((mirror) => this.#applyVariables(mirror, toSend, nowMs, { forgotten, expiry }));
     before.catch(() => undefined);
 
@@ -582,6 +583,7 @@ class Push {
         const { kind } = this.#attempts.get(operation.entry.operationId)?.result ?? result;
         if (kind === 'confirmed' || kind === result.kind) this.#note(operation, result);
       }
+      this.#hasRefused ||= result.kind === 'refused';
       this.#report(result);
       if (this.#isStopped === undefined) continue;
       // Order within the session: nothing overtakes what could not be sent.

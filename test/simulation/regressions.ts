@@ -31,4 +31,10 @@ export const REGRESSIONS: readonly { readonly seed: number; readonly operations:
     found:
       'Who took over from a holder that had died, and could send nothing, forgot that the bot may have what that one sent.',
   },
+  {
+    seed: 784,
+    operations: 60,
+    found:
+      'A value that had expired was taken for the bot’s own, because putting back what it had replaced was refused.',
+  },
 ];

@@ -646,6 +646,21 @@ describe('SCENARIO 10: a sync whose push nobody heard of', () => {
 });
 
 describe('SCENARIO 10: a value that may have reached the bot, and expires while it waits', () => {
+  it('leaves the bot also when it was refused at first that what was there before be put back', async () => {
+    const harness = await start();
+    await harness.instance().inject({ variables: [variable('k', 'kept')] });
+    harness.tenant.faults.add({ match: { surface: 'inject' }, times: 3, action: { status: 500, applied: true } });
+    const passing = [variable('k', 'passing', harness.clock.now() + 30_000)];
+    expect(await harness.instance().inject({ variables: passing })).toMatchObject({ kind: 'pending' });
+    harness.clock.advance(60_000);
+
+    harness.tenant.faults.add({ match: { surface: 'inject' }, action: { status: 400 } });
+    await harness.minutes(3);
+
+    expect(harness.atTenant()).toBe('kept');
+    expect(await harness.instance().inspect()).toMatchObject({ context: { k: 'kept' }, pendingOperations: 0 });
+  });
+
   it('leaves the bot also when what was to take its place is refused', async () => {
     const harness = await start();
     const inject = (value: string, expiresAtMs?: number) =>

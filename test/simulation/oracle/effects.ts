@@ -1,5 +1,4 @@
 import type { JsonValue } from '../../../lib/context/json.ts';
-import type { SessionId } from '../../../lib/context/sessionId.ts';
 import type { AuditPayload } from '../../../lib/operations/ports/sessionStore.ts';
 import type { Call } from '../clients/calls.ts';
 import type { Committed } from './lanes.ts';
@@ -24,10 +23,7 @@ export interface Ending {
   readonly attempts: number;
 }
 
-/**
- * An event of a CRM says nothing where something that occurred later is known of the same record: for certain where that is in the
- * session already, and perhaps where it was on its way.
- */
+/** An event of a CRM says nothing where something that occurred later is known of the same record: it may have been on its way. */
 function isLate({ occurrence }: Call, slot: string, others: readonly Call[]): boolean {
   if (occurrence === undefined) return false;
   return others.some(
@@ -51,15 +47,6 @@ export class Effects {
       const call = calls.get(by.correlationId);
       for (const { slot, value, expiresAtMs, ttlMs } of call?.writes ?? []) {
         if (call === undefined) continue;
-        const before = (this.bySlot.get(slot) ?? []).filter((effect) => effect.by.life === by.life);
-        if (
-          isLate(
-            call,
-            slot,
-            before.map((effect) => effect.call),
-          )
-        )
-          continue;
         const isDoubtful = isLate(
           call,
           slot,
@@ -104,11 +91,15 @@ const NOTHING: Possible = { value: undefined, expiresAtMs: Number.POSITIVE_INFIN
 const ABOUT_MS = 150;
 
 /**
- * An answer that makes no sense ends an operation as failed, although the bot may have what it said. Where it has taken the place of
- * something that stays, the bridge takes it for the bot's own from then on, and does not know that it was to live for a time only.
+ * An operation that was tried and refused may have reached the bot all the same: by an answer that made no sense, or by an attempt
+ * before the one that was refused. Its value is the bot's own from then on, and the bridge does not know that it was to live for a
+ * time only.
  */
 export function isUnaccounted(ending: Ending | undefined): boolean {
-  return ending?.code === 'upstream-bad-response' && ending.attempts > 0;
+  // How it ended cannot be read any more: its session was erased since.
+  if (ending === undefined) return true;
+  if (ending.outcome === 'confirmed') return false;
+  return ending.code !== 'expired-before-push' && ending.attempts > 0;
 }
 
 /** It may have expired before it could leave: then its operation is confirmed without it. */
@@ -156,5 +147,3 @@ export function isPossible(
     return value !== undefined && expiresAtMs > fromMs && JSON.stringify(seen) === JSON.stringify(value);
   });
 }
-
-export type EffectsOf = (session: SessionId) => Effects;

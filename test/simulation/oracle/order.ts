@@ -11,7 +11,7 @@ export function checkOrder({ sightings, sessions }: Evidence, broken: Broken): v
   }
 }
 
-function checkSighting(sighting: Sighting, { effects, endings }: SessionEvidence, broken: Broken): void {
+function checkSighting(sighting: Sighting, { lane, effects, endings }: SessionEvidence, broken: Broken): void {
   const { session, slot, value, leftMs, byClockMs } = sighting;
   const own = effects.of(slot, value);
   const what = `${slot} = ${JSON.stringify(value).slice(0, 24)} of ${session}`;
@@ -19,6 +19,8 @@ function checkSighting(sighting: Sighting, { effects, endings }: SessionEvidence
     broken(`I1 ${what} was sent, and nobody had committed it`);
     return;
   }
+  // Whoever was pushing when it was erased has lost the lease, and goes on until his deadline.
+  if (lane.isContestedFromMs < leftMs) return;
   // What the bot has kept of an erased session is the bot's own.
   const isOurs = ({ by }: Effect) =>
     (by.erasedAtMs ?? Number.POSITIVE_INFINITY) > leftMs && !isUnaccounted(endings.get(by.operationId));

@@ -9,9 +9,9 @@ export function checkReaders({ reads, sessions, mayIdle }: Evidence, broken: Bro
   for (const read of reads) {
     const at = bySession.get(read.session);
     if (at === undefined) continue;
-    checkLive(read, at, broken);
+    if (at.lane.isContestedFromMs > read.endMs) checkLive(read, at, broken);
     const isOfThisLife = at.lane.erasedAtMs.every((erasedMs) => erasedMs < read.startMs);
-    if (!isOfThisLife || mayIdle) continue;
+    if (!isOfThisLife || mayIdle || at.lane.isContestedFromMs < read.endMs) continue;
     if (read.kind === 'inspect') checkState(read, at, broken);
     if (read.kind === 'snapshot' || read.kind === 'mirror snapshot') checkWhole(read, at, broken);
   }
@@ -31,7 +31,7 @@ function checkLive(read: Read, { effects, endings }: SessionEvidence, broken: Br
       own.every(
         ({ by, expiresAtMs }) =>
           expiresAtMs <= read.askedAtMs &&
-          (by.erasedAtMs ?? Infinity) > read.startMs &&
+          (by.erasedAtMs ?? Infinity) > read.endMs &&
           !isUnaccounted(endings.get(by.operationId)),
       )
     ) {
@@ -88,7 +88,7 @@ function checkWhole(read: Read, { effects, endings }: SessionEvidence, broken: B
       for (const other of call.writes) {
         const shown = read.shown.get(other.slot);
         const own = (effects.bySlot.get(other.slot) ?? []).find((effect) => effect.by === by);
-        if (other.slot === slot || own === undefined || own.expiresAtMs <= untilMs) continue;
+        if (other.slot === slot || own === undefined || own.isDoubtful || own.expiresAtMs <= untilMs) continue;
         const later = (effects.bySlot.get(other.slot) ?? []).some(
           (effect) => effect.by.version > by.version && effect.by.atMs <= read.endMs,
         );

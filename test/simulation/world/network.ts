@@ -47,7 +47,7 @@ export interface NetworkOptions {
 export interface NetworkWatcher {
   left(crossing: Crossing): void;
   arrived(arrival: Arrival): void;
-  /** The instance has heard of it. */
+  /** The instance has heard of it, and it still wanted to. */
   heard(arrival: Arrival): void;
 }
 
@@ -101,7 +101,10 @@ function cross(options: NetworkOptions, url: string, init: RequestInit): Promise
       timeline.note(`${process.name} ${crossing.method} ${crossing.path} ${arrival.status}`);
       watcher().arrived(arrival);
       end(never ? NEVER_MS : wayBackMs + delayMs, () => {
-        watcher().heard(arrival);
+        // Unless it has given the request up: a process that was frozen wakes up to both, the answer and the end of its time.
+        timeline.after(0, () => {
+          if (init.signal?.aborted !== true) watcher().heard(arrival);
+        });
         if (response === undefined || never) reject(cut('ECONNRESET'));
         else resolve(response);
       });
