@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject, type JsonValue } from './json.ts';
+import { isJsonObject, type JsonArray, type JsonObject, type JsonValue } from './json.ts';
 import {
   type Annotations,
   inherit,
@@ -48,9 +48,14 @@ export function schemaRulesOf(schema: JsonObject): SchemaRules {
   };
 }
 
+/** Only in these something can be filled in. */
+function isContainer(value: JsonValue | undefined): value is JsonObject | JsonArray {
+  return typeof value === 'object' && value !== null;
+}
+
 /** A copy that its owner may change: a default must never be shared between contexts. */
 export function copyOf(value: JsonValue): JsonValue {
-  if (typeof value !== 'object' || value === null) return value;
+  if (!isContainer(value)) return value;
   if (!isJsonObject(value)) return value.map(copyOf);
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, copyOf(member)]));
 }
@@ -127,7 +132,6 @@ class Place {
     this.#beingFilled.add(name);
     const bare = this.required.has(name) && place.isCreatable ? {} : undefined;
     const filling = filled(place, place.default === undefined ? bare : place.default);
-    this.#beingFilled.delete(name);
     this.#fillings.set(name, filling);
     return filling;
   }
@@ -250,14 +254,14 @@ function ruleFrom(said: Annotations, required: boolean, filling?: JsonValue): Pa
 }
 
 function filled<Value extends JsonValue | undefined>(place: Place | undefined, value: Value): Value | JsonValue {
-  if (place === undefined || typeof value !== 'object' || value === null) return value;
+  if (place === undefined || !isContainer(value)) return value;
   return isJsonObject(value) ? filledObject(place, value) : filledArray(place, value);
 }
 
 function filledObject(place: Place, object: JsonObject): JsonObject {
   let isChanged = false;
   const members = Object.entries(object).map(([name, value]): [string, JsonValue] => {
-    if (typeof value !== 'object' || value === null) return [name, value];
+    if (!isContainer(value)) return [name, value];
     const full = filled(place.member(name), value);
     isChanged ||= full !== value;
     return [name, full];
@@ -276,7 +280,7 @@ function filledObject(place: Place, object: JsonObject): JsonObject {
 function filledArray(place: Place, array: readonly JsonValue[]): readonly JsonValue[] {
   if (!place.hasElements) return array;
   const elements = array.map((element, index) =>
-    typeof element === 'object' && element !== null ? filled(place.element(index), element) : element,
+    isContainer(element) ? filled(place.element(index), element) : element,
   );
   return elements.some((element, index) => element !== array[index]) ? elements : array;
 }

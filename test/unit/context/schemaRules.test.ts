@@ -361,6 +361,10 @@ describe('Filling in defaults', () => {
       ['it names no members', object({ o: object({}) }, 'o')],
       ['it is to be no object', object({ o: { type: ['array', 'null'], properties: { a: { default: 1 } } } }, 'o')],
       [
+        'one of its schemas lets it be no object',
+        object({ o: { ...object({ a: { default: 1 } }), allOf: [{ type: 'string' }] } }, 'o'),
+      ],
+      [
         'it is only known as an entry of a map',
         { required: ['o'], additionalProperties: object({ a: { default: 1 } }) },
       ],

@@ -181,6 +181,37 @@ describe('A block', () => {
   });
 });
 
+describe('A client that must have a slot at once', () => {
+  it('is told so while as many as the burst has slots are asking or about to ask; who can wait is not', async () => {
+    // Prepare: two blocks of two are on their way, and a fifth client is to leave with the next one.
+    const { clock, store, instance, startMs } = prepare();
+    const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
+    const slow: RateStore = {
+      reserveIdle: (...args) => answered.then(() => store.reserveIdle(...args)),
+      reserveBusy: (...args) => answered.then(() => store.reserveBusy(...args)),
+      read: (...args) => store.read(...args),
+      pause: (...args) => store.pause(...args),
+      release: (...args) => store.release(...args),
+    };
+    const governor = instance({ store: slow });
+    const atOnce = () => governor.acquire({ deadlineMs: startMs });
+    const asking = [atOnce(), atOnce()];
+    await clock.turn();
+    asking.push(atOnce(), atOnce());
+    await clock.turn();
+    asking.push(atOnce());
+    await clock.turn();
+    const soon = <T>(promise: Promise<T>) => Promise.race([promise, clock.turn().then(() => 'waits')]);
+
+    // Act and assess
+    expect(await soon(atOnce())).toEqual({ granted: false, retryAtMs: startMs });
+    const patient = governor.acquire({ deadlineMs: startMs + 10_000 });
+    expect(await soon(patient)).toBe('waits');
+    answer();
+    expect((await Promise.all([...asking, patient])).every(({ granted }) => granted)).toBe(true);
+  });
+});
+
 describe('Scheduled work of one instance', () => {
   it('waits in one place: who would only lose the next slot does not ask for it', async () => {
     const { clock, store, instance } = prepare();
@@ -211,6 +242,8 @@ describe('Scheduled work of one instance', () => {
     const answer = await instance().acquire({ deadlineMs: startMs + 20_000, priority: 'scheduled' });
     expect(answer).toEqual({ granted: false, retryAtMs: Math.ceil(startMs + 60_000 - toleranceMs / 2) });
     expect(clock.now()).toBe(startMs);
+    // The one that has filled it, one of each branch, and a look.
+    expect(store.calls).toMatchObject({ reserveIdle: 2, reserveBusy: 1, read: 1 });
   });
 });
 
