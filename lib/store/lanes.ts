@@ -38,8 +38,11 @@ const IDEMPOTENCY_KEYS_MAX = 1_500;
 /** Of so many paths a lane knows what occurred last; the oldest are forgotten, and their records know it still. */
 const OCCURRENCES_MAX = 128;
 const JOURNAL_INLINE_BYTES = 1_024;
-/** A commit that the SDK has given up, and sent again, may land so late: for so long its id is remembered, as a ULID tells the time. */
-const LATE_MS = 10_000;
+/**
+ * A commit that the SDK has given up, and sent again, may land so late, also from a process that was frozen meanwhile: for so long
+ * its id is remembered, as a ULID tells the time.
+ */
+const LATE_MS = 60_000;
 /** An audit entry's payload lies in the lane up to this, whatever else does; */
 const AUDIT_INLINE_BYTES = 700;
 /** and up to this while the payloads of one settle stay below the second together, and nothing older is carried along. */

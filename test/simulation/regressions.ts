@@ -37,4 +37,9 @@ export const REGRESSIONS: readonly { readonly seed: number; readonly operations:
     found:
       'A value that had expired was taken for the bot’s own, because putting back what it had replaced was refused.',
   },
+  {
+    seed: 1795281407079,
+    operations: 60,
+    found: 'A process that was frozen in its commit sent it again half a minute later, and it was a second operation.',
+  },
 ];
