@@ -13,7 +13,7 @@ interface Put {
 }
 
 /** What the schema fills in. */
-const DEFAULTS = new Set(['user_profile', 'session_metadata']);
+export const DEFAULTS: ReadonlySet<string> = new Set(['user_profile', 'session_metadata']);
 
 /** Which requests leave by which surface. */
 const LEAVES_BY: Readonly<Record<string, ReadonlySet<RequestKind>>> = {

@@ -5,6 +5,7 @@ import { tokensOf } from '../../../lib/context/pointer.ts';
 import type { SessionEvidence } from '../evidence.ts';
 import type { Exchange, Write } from '../exchange.ts';
 import type { Books, End } from './books.ts';
+import { DEFAULTS } from './effects.ts';
 import type { Finding } from './finding.ts';
 
 /** A value that an operation has put, or may have put, in one place. */
@@ -112,6 +113,10 @@ function differences(books: Books, { sessionId, context, tenant }: SessionEviden
   );
   if (isInDispute || isDeepStrictEqual(context, tenant?.context ?? {})) return [];
   const names = new Set([...Object.keys(context), ...Object.keys(tenant?.context ?? {})]);
-  const different = [...names].filter((name) => !isDeepStrictEqual(context[name], tenant?.context[name]));
+  // Defaults may be left with the bot by a sync that was cut short, and refused in the end: the next one finds them there.
+  const different = [...names]
+    .filter((name) => !DEFAULTS.has(name))
+    .filter((name) => !isDeepStrictEqual(context[name], tenant?.context[name]));
+  if (different.length === 0) return [];
   return [{ rule: 'mirror-differs', what: `${sessionId}: ${different.join(', ')}` }];
 }
