@@ -57,6 +57,7 @@ describe('SCENARIO 33, 34: a text without a type', () => {
     '[0.1000000000000000055]',
     '[-0]',
     '[1e999]',
+    '[1e-400]',
     '["\\ud800"]',
     deep(33),
   ])('%j stays a text', (text) => expect(coerce(text)).toEqual({ value: text, type: 'string' }));

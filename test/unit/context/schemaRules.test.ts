@@ -261,6 +261,11 @@ describe('An annotation that means nothing', () => {
     expect(() => schemaRulesOf({ [annotation]: value })).not.toThrow(),
   );
 
+  it.each([[{ $id: 'https://example.org/schema' }], [{ $defs: { a: { $id: '#a' } } }]])(
+    'is not what a schema is called: %j',
+    (schema) => expect(() => schemaRulesOf(schema)).not.toThrow(),
+  );
+
   it('is none where the name is a member’s, or lies in a value', () => {
     const notAnnotations = { 'x-priority': 'high' };
     const schema = { properties: { 'x-priority': {} }, default: notAnnotations, enum: [notAnnotations] };
@@ -275,6 +280,7 @@ describe('An annotation that means nothing', () => {
     // Through what has no members, though it may have characters.
     ['/$ref leads nowhere', { $ref: '#/title/0', title: 'text' }],
     ['/$ref leads nowhere', { $ref: '#/default/a', default: null }],
+    ['/$ref leads nowhere', { $ref: '#/examples/length', examples: [{}] }],
     ['/$ref leads nowhere', { $ref: '#x', default: { a: null } }],
     ['/$ref leads out of the schema', { $ref: 'https://example.org/schema' }],
     ['/$defs/a/$id is not supported', { $defs: { a: { $id: 'a' } }, $ref: '#/$defs/a' }],
@@ -348,6 +354,11 @@ describe('Filling in defaults', () => {
       const inner = object({ a: { default: 1 }, b: { default: 2 } });
       const schema = object({ outer: object({ inner, c: { default: null } }, 'inner') }, 'outer');
       expect(fill(schema, {})).toEqual({ outer: { inner: { a: 1, b: 2 }, c: null } });
+    });
+
+    it('where a list of types lets it be one', () => {
+      const nullable = { ...object({ a: { default: 1 } }), type: ['null', 'object'] };
+      expect(fill(object({ o: nullable }, 'o'), {})).toEqual({ o: { a: 1 } });
     });
 
     it.each<[string, JsonObject]>([
