@@ -1,5 +1,6 @@
 // npm run mutation: Stryker on the pure rules, then docs/evidence/mutation.md. What is behind `--` goes to Stryker, for instance
 // `-- --mutate lib/context/mirror.ts`, or `-- --force` to reuse nothing of earlier runs; the page always shows what is known of all files.
+// Of what is evaluated when a module is loaded Stryker reuses results although the tests have changed: `--force` is the whole truth.
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
