@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, type KeyObject } from 'node:crypto';
 import { canonicalJson } from './canonicalJson.ts';
 
 /** Where a session's chain ends: what the next entry is linked to. */
@@ -34,7 +34,7 @@ export interface ChainEntry extends UnlinkedEntry {
  * not hold the key cannot forge a chain that verifies.
  */
 export function linkEntries<Entry extends UnlinkedEntry>(
-  key: Uint8Array,
+  key: Uint8Array | KeyObject,
   head: ChainHead,
   entries: readonly Entry[],
 ): { linked: (Entry & ChainEntry)[]; head: ChainHead } {
@@ -58,7 +58,7 @@ export type ChainVerdict =
  * kept has passed at `nowMs`.
  */
 export function verifyChain(
-  key: Uint8Array,
+  key: Uint8Array | KeyObject,
   entries: readonly ChainEntry[],
   head: ChainHead,
   nowMs: number,
@@ -82,7 +82,7 @@ export function verifyChain(
   return expectedPrev === head.hash ? { valid: true, brokenAt: null } : broken(head.seq);
 }
 
-function entryHash(key: Uint8Array, entry: Omit<ChainEntry, 'hash'>): string {
+function entryHash(key: Uint8Array | KeyObject, entry: Omit<ChainEntry, 'hash'>): string {
   const { seq, prevHash, prevKeptUntilMs, operationId, atMs, keptUntilMs, payloadDigest } = entry;
   const text = canonicalJson({ seq, prevHash, prevKeptUntilMs, operationId, atMs, keptUntilMs, payloadDigest });
   return createHmac('sha256', key).update(text, 'utf8').digest('hex');

@@ -117,11 +117,12 @@ export async function takeSnapshot(deps: SnapshotDeps, command: SnapshotCommand)
 
 async function take(deps: SnapshotDeps, command: SnapshotCommand, announcement: Announcement): Promise<SnapshotAnswer> {
   const { clock, store } = deps;
-  // The permit first on the wire, then what the first page has to wait for as well, then what it has not.
+  // What the first page has to wait for, and on the wire together; what it has not comes when that page has been asked for.
   const permit = deps.cognigy.prepare({ deadlineMs: command.deadlineMs, mayWait: true });
   const lane = store.readLane({ sessionId: command.sessionId });
-  const beside = { announcement, stats: readStats(deps, command) };
-  const read = await readBot(deps, command, await bothOrRelease(lane, permit), beside);
+  const first = await bothOrRelease(lane, permit);
+  const beside = { announcement, stats: clock.turn().then(() => readStats(deps, command)) };
+  const read = await readBot(deps, command, first, beside);
   if (read.kind === 'live') return taken(deps, command, { ...read, freshness: 'live' }, beside);
   if (read.kind === 'failed' && read.result.kind === 'too-large') return read.result;
   if (read.kind === 'failed' && read.result.kind === 'refused' && read.result.code === 'session-ended') {
@@ -197,6 +198,9 @@ async function readBot(
       { sessionId, ...filter, expectedPages },
       { deadlineMs, correlationId, ...(round === 1 && { firstPermit: Promise.resolve(permit) }) },
     );
+    reading.catch(() => undefined);
+    // What the client waits for is on its way then.
+    await clock.turn();
     announcement.make(lane);
     const result = await reading;
     const takenAtMs = clock.now();
@@ -415,9 +419,13 @@ class Announcement {
     if (this.#made === undefined) return;
     const { event, place, queued } = this.#made;
     await queued;
-    const paths = names.map((name) => pointerOf([name]));
-    const data = { ...event.data, ...tellablePaths(this.#deps.schema, paths) };
-    void this.#orLog(this.#deps.clock.turn().then(() => this.#deps.events.complete({ ...event, data }, place)));
+    void this.#orLog(
+      this.#deps.clock.turn().then(() => {
+        const paths = names.map((name) => pointerOf([name]));
+        const data = { ...event.data, ...tellablePaths(this.#deps.schema, paths) };
+        return this.#deps.events.complete({ ...event, data }, place);
+      }),
+    );
   }
 
   /** There is nothing to tell of. */

@@ -10,7 +10,8 @@ export interface Clock {
 
 export const systemClock: Clock = {
   now: () => Date.now(),
-  turn: () => new Promise((resolve) => setImmediate(resolve)),
+  // Two of the event loop's: `fetch` takes the first to see whether a connection that was idle still stands.
+  turn: () => new Promise((resolve) => setImmediate(() => setImmediate(resolve))),
   sleep: (ms, signal) =>
     new Promise((resolve) => {
       if (signal?.aborted || ms <= 0) return resolve();

@@ -49,7 +49,7 @@ export class Vault {
   readonly #contentRoot: Uint8Array;
   readonly #chainRoot: Uint8Array;
   readonly #fingerprintKey: KeyObject;
-  readonly #sessionKeys = new Map<string, Uint8Array>();
+  readonly #sessionKeys = new Map<string, KeyObject>();
 
   constructor(masterKey: Uint8Array) {
     if (masterKey.byteLength < 32) throw new RangeError('the master key must have at least 32 bytes');
@@ -73,7 +73,7 @@ export class Vault {
   }
 
   /** Key of the hashes of one session's audit chain: a chain copied from another session does not verify. */
-  chainKey(pk: string): Uint8Array {
+  chainKey(pk: string): KeyObject {
     return this.#derived(`chain ${pk}`, () =>
       hkdfSync('sha256', this.#chainRoot, pk, 'context-bridge/chain-session', 32),
     );
@@ -85,23 +85,23 @@ export class Vault {
   }
 
   /** The key under which one session's mirrors, answers and audit payloads are sealed. */
-  contentKey(salt: Uint8Array): Uint8Array {
+  contentKey(salt: Uint8Array): KeyObject {
     const name = `content ${Buffer.from(salt.buffer, salt.byteOffset, salt.byteLength).toString('base64')}`;
     return this.#derived(name, () => hkdfSync('sha256', this.#contentRoot, salt, 'context-bridge/content-session', 32));
   }
 
   /** Keys of the sessions in work are derived once, when there is time for it. */
-  #derived(name: string, derive: () => ArrayBuffer): Uint8Array {
+  #derived(name: string, derive: () => ArrayBuffer): KeyObject {
     const known = this.#sessionKeys.get(name);
     if (known !== undefined) return known;
-    const key = new Uint8Array(derive());
+    const key = createSecretKey(new Uint8Array(derive()));
     if (this.#sessionKeys.size >= SESSION_KEYS_MAX) this.#sessionKeys.clear();
     this.#sessionKeys.set(name, key);
     return key;
   }
 
   /** Compresses and encrypts (AES-256-GCM). `context` is authenticated: what was sealed for one place opens in no other. */
-  seal(context: string, plain: Uint8Array, key: Uint8Array | KeyObject = this.#sealKey): Uint8Array {
+  seal(context: string, plain: Uint8Array, key: KeyObject = this.#sealKey): Uint8Array {
     const deflated = plain.byteLength >= COMPRESS_FROM_BYTES ? deflateRawSync(plain, DEFLATE) : undefined;
     const useDeflated = deflated !== undefined && deflated.byteLength < plain.byteLength;
     const nonce = randomBytes(NONCE_BYTES);
@@ -113,7 +113,7 @@ export class Vault {
   }
 
   /** @throws {SealError} when the item was altered, belongs elsewhere or was sealed under another key. */
-  open(context: string, sealed: Uint8Array, key: Uint8Array | KeyObject = this.#sealKey): Uint8Array {
+  open(context: string, sealed: Uint8Array, key: KeyObject = this.#sealKey): Uint8Array {
     const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength);
     const bodyAt = HEADER_BYTES + NONCE_BYTES + TAG_BYTES;
     if (bytes.byteLength < bodyAt || bytes[0] !== FORMAT) throw new SealError();

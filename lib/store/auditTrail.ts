@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { verifyChain } from '../context/auditChain.ts';
 import type {
@@ -133,7 +134,7 @@ export class AuditTrail {
   }
 
   /** Payloads by place; those that cannot be opened are left out, as are those of what has been erased. */
-  async #openAll(pk: string, places: Places, key: Uint8Array, erasedSeq: number): Promise<Map<number, AuditPayload>> {
+  async #openAll(pk: string, places: Places, key: KeyObject, erasedSeq: number): Promise<Map<number, AuditPayload>> {
     const payloads = new Map<number, AuditPayload>();
     const readable = [...places].filter(([place]) => place > erasedSeq);
     await Promise.all(

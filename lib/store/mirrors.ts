@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import { valueHash } from '../context/canonicalJson.ts';
 import type { JsonValue } from '../context/json.ts';
 import {
@@ -28,7 +29,7 @@ const VALUE_SLACK_MS = 24 * 3_600_000;
 /** Whose mirrors, and the key of the session's content: who has lost the salt it is made of can read none of them. */
 export interface SessionPlace {
   readonly pk: string;
-  readonly key: Uint8Array;
+  readonly key: KeyObject;
 }
 
 /**

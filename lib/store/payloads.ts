@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, type KeyObject } from 'node:crypto';
 import type { Vault } from '../platform/vault.ts';
 import { BLOB_PREFIX } from './keys.ts';
 import { type Key, type Table, ttlSeconds } from './table.ts';
@@ -28,7 +28,7 @@ export class Payloads {
   async store(
     pk: string,
     plain: Uint8Array,
-    options: { readonly inlineBytes: number; readonly keepUntilMs: number; readonly key?: Uint8Array },
+    options: { readonly inlineBytes: number; readonly keepUntilMs: number; readonly key?: KeyObject },
   ): Promise<StoredPayload> {
     const sealed = this.#vault.seal(pk, plain, options.key);
     if (sealed.byteLength <= options.inlineBytes) return sealed;
@@ -42,7 +42,7 @@ export class Payloads {
   async storeOutOfLine(
     pk: string,
     plains: readonly Uint8Array[],
-    { keepUntilMs, key }: { readonly keepUntilMs: number; readonly key?: Uint8Array },
+    { keepUntilMs, key }: { readonly keepUntilMs: number; readonly key?: KeyObject },
   ): Promise<string[]> {
     const placed = plains.map((plain) => this.#placeOf(pk, this.#vault.seal(pk, plain, key), keepUntilMs));
     await this.#table.putMany(placed.flatMap(({ items }) => items));
@@ -93,7 +93,7 @@ export class Payloads {
    * Opens a payload.
    * @throws {MissingPayloadError} when its items are gone or others'; {SealError} when it cannot be opened.
    */
-  async open(pk: string, stored: StoredPayload, key?: Uint8Array): Promise<Uint8Array> {
+  async open(pk: string, stored: StoredPayload, key?: KeyObject): Promise<Uint8Array> {
     if (typeof stored !== 'string') return this.#vault.open(pk, stored, key);
     const [plain] = await this.openMany(pk, [stored], key);
     if (plain === undefined) throw new MissingPayloadError();
@@ -101,7 +101,7 @@ export class Payloads {
   }
 
   /** Opens out-of-line payloads in the order given, in as few round trips as DynamoDB allows. */
-  async openMany(pk: string, refs: readonly string[], key?: Uint8Array): Promise<Uint8Array[]> {
+  async openMany(pk: string, refs: readonly string[], key?: KeyObject): Promise<Uint8Array[]> {
     const items = await this.#table.getMany([...new Set(refs)].flatMap((ref) => partKeys(pk, ref)));
     const bodyBySk = new Map(items.map((item) => [item['sk'], item['body']]));
     return refs.map((ref) => {

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import type { OutboundEvent } from '../operations/ports/eventQueue.ts';
 import type { Lane } from '../operations/ports/sessionStore.ts';
 import type { Vault } from '../platform/vault.ts';
@@ -39,7 +40,7 @@ export class SealedEvents {
     }
   }
 
-  async #keyOf(pk: string): Promise<Uint8Array | undefined> {
+  async #keyOf(pk: string): Promise<KeyObject | undefined> {
     // Consistently: an event that opens with an old salt only would be taken for erased.
     const salt = (await this.#table.get(laneKey(pk)))?.['salt'];
     return salt instanceof Uint8Array ? this.#vault.contentKey(salt) : undefined;

@@ -333,7 +333,7 @@ describe('What goes on beside it', () => {
   });
 
   it('an event is queued before the bot has answered, and filled in afterwards', async () => {
-    const { script, take, queued, writes } = await prepare();
+    const { script, take, queued, writes, clock } = await prepare();
     const asked = Promise.withResolvers<void>();
     const answered = Promise.withResolvers<void>();
     script(async () => {
@@ -343,7 +343,8 @@ describe('What goes on beside it', () => {
     });
     const taking = take();
     await asked.promise;
-    await Promise.resolve();
+    expect(queued).toEqual([]);
+    await clock.turn();
     expect(queued.map(({ event }) => event.data.paths)).toEqual([[]]);
     answered.resolve();
     await taking;
