@@ -42,4 +42,21 @@ export const REGRESSIONS: readonly { readonly seed: number; readonly operations:
     operations: 60,
     found: 'A process that was frozen in its commit sent it again half a minute later, and it was a second operation.',
   },
+  {
+    seed: 200034,
+    operations: 60,
+    found:
+      'The oracle’s: of what an answer that made no sense has left in the bot, the mirror cannot know the scope, and it hides another one.',
+  },
+  {
+    seed: 200123,
+    operations: 60,
+    found:
+      'The oracle’s: what a failed operation has left in the bot is in the mirror of an earlier one that was pushed after it.',
+  },
+  {
+    seed: 200778,
+    operations: 60,
+    found: 'The oracle’s: what a failed sync has left in the bot was taken for half of the same sync, asked for again.',
+  },
 ];
