@@ -341,7 +341,7 @@ class Push {
     const unused = await this.#send(toForget, permit, nowMs, rewrites ? undefined : expiry);
     // Where a lapsed value may be in the bot still, nobody must take it for the bot's own: the next push undoes it.
     if (this.#hasRefused && lapsed.length > 0) this.#isStopped ??= NOT_UNDONE;
-    if (this.#isStopped !== undefined) this.#keepLapsed(injects, this.#isStopped);
+    if (this.#isStopped !== undefined) this.#keepLapsed(injects, lapsed, this.#isStopped);
     const before = reading.then((mirror) => this.#applyVariables(mirror, toSend, nowMs, { forgotten, expiry }));
     before.catch(() => undefined);
 
@@ -398,11 +398,19 @@ class Push {
     return this.#command.isLeft === true || entry.version <= this.#lane.unknownVersion;
   }
 
-  /** What could not be sent has not been undone either: the operations stay. */
-  #keepLapsed(injects: readonly InjectOperation[], result: Attempt['result']): void {
+  /**
+   * What could not be sent has not been undone either: the operations stay. What of theirs has left will leave again, and must not
+   * overtake what has left behind it (DESIGN I3): that stays too.
+   */
+  #keepLapsed(injects: readonly InjectOperation[], lapsed: readonly Variable[], result: Attempt['result']): void {
+    let isBehind = false;
     for (const operation of injects) {
-      const isLapsed = this.#attempts.get(operation.entry.operationId)?.result.kind === 'expired';
-      if (isLapsed && this.#isUnknown(operation)) this.#note(operation, result);
+      const attempt = this.#attempts.get(operation.entry.operationId)?.result;
+      const isLapsed = operation.payload.variables.some((variable) => lapsed.includes(variable));
+      if (attempt?.kind === 'expired' && isLapsed) this.#note(operation, result);
+      if (attempt?.kind !== 'confirmed') continue;
+      isBehind ||= isLapsed;
+      if (isBehind) this.#note(operation, { ...NOT_UNDONE, outcomeUnknown: true, ...sentOf(attempt) });
     }
   }
 

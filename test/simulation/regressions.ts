@@ -59,4 +59,10 @@ export const REGRESSIONS: readonly { readonly seed: number; readonly operations:
     operations: 60,
     found: 'The oracle’s: what a failed sync has left in the bot was taken for half of the same sync, asked for again.',
   },
+  {
+    seed: 300788,
+    operations: 60,
+    found:
+      'An expired value was taken for the bot’s own: putting back what it had replaced was refused, and its operation ended with the rest of it.',
+  },
 ];

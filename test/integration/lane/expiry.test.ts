@@ -680,6 +680,33 @@ describe('SCENARIO 10: a value that may have reached the bot, and expires while 
     expect(await harness.instance().inspect()).toMatchObject({ context: { k: 'kept' }, pendingOperations: 0 });
   });
 
+  it('leaves the bot also when putting back what was there is refused, and the rest of its operation leaves', async () => {
+    const harness = await start();
+    const instance = harness.instance();
+    await instance.inject({ variables: [variable('k', 'kept')] });
+    harness.tenant.faults.add({ match: { surface: 'inject' }, times: 3, action: { status: 500, applied: true } });
+    const passing = variable('k', 'passing', inMs(harness, 30_000));
+    expect(await instance.inject({ variables: [passing, variable('rest', 'old')] })).toMatchObject({ kind: 'pending' });
+    harness.clock.advance(40_000);
+
+    harness.tenant.faults.clear();
+    harness.tenant.faults.add({ match: { surface: 'inject' }, action: { status: 400 } });
+    // It leaves together with what was put later, and must not overtake it when it leaves again.
+    expect(await instance.inject({ variables: [variable('rest', 'new')] })).toMatchObject({ kind: 'pending' });
+    expect(harness.context()).toEqual({ k: 'passing', rest: 'new' });
+    await harness.minutes(3);
+
+    await expectAgreement(harness, { k: 'kept', rest: 'new' });
+    expect(outcomesOf(await harness.audit())).toEqual([
+      'confirmed',
+      'pending',
+      'pending',
+      'pending',
+      'confirmed',
+      'confirmed',
+    ]);
+  });
+
   it('leaves the bot also when whoever took over from a holder that died could not send anything', async () => {
     const harness = await start();
     await harness.instance().inject({ variables: [variable('k', 'kept')] });
