@@ -55,7 +55,7 @@ import type {
   SyncReport,
 } from './ports/sessionStore.ts';
 import type { Telemetry } from './ports/telemetry.ts';
-import { type Attempt, isAboutAccess, settlementOf } from './settlement.ts';
+import { type Attempt, isAboutAccess, isFinal, settlementOf } from './settlement.ts';
 import { settlingOf } from './settling.ts';
 
 /** What the lane protocol needs from outside. */
@@ -651,15 +651,19 @@ class Push {
   }
 
   /**
-   * An answer that makes no sense ends an operation as failed, and may have been the answer to a change that was made all the
-   * same. What was to live for a time only is remembered as over: the schedule takes it out, should it be there.
+   * An operation that ends as refused may have reached the bot all the same: by an answer that makes no sense, or by an attempt before.
+   * What was to live for a time only is remembered as over: the schedule takes it out, should it be there. What stays pending has its
+   * time still.
    */
   async #rememberSuspects(attempts: readonly Attempt[]): Promise<void> {
     const nowMs = this.#deps.clock.now();
+    const place = { lane: this.#lane, ownOperationId: this.#command.own?.operationId };
     const failed = attempts
-      .filter(
-        ({ result }) => result.kind === 'refused' && result.code === 'upstream-bad-response' && result.attempts > 0,
-      )
+      .filter(({ operation, result }) => {
+        if (result.kind !== 'refused' || !isFinal(result.code, operation.entry, place)) return false;
+        const isSenseless = result.code === 'upstream-bad-response' && result.attempts > 0;
+        return isSenseless || this.#isUnknown(operation);
+      })
       .map(({ operation }) => operation);
     const suspects = failed.flatMap((operation) => temporaryOf(operation, this.#planned.mirror, nowMs));
     const { mirror } = this.#applied;

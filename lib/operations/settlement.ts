@@ -9,6 +9,7 @@ import type { DialogResult, RefusalCode } from './ports/cognigy.ts';
 import type {
   AuditChange,
   AuditPayload,
+  JournalEntry,
   Lane,
   NewAnswer,
   NewAuditEntry,
@@ -249,13 +250,23 @@ function outcomeOf({ operation: { entry }, result }: Attempt, input: SettlementI
       };
     }
     case 'refused': {
-      const isFresh = operationId === input.ownOperationId && version > input.lane.deferredVersion;
-      // Others' operations may have been accepted as pending already; whether access comes back is not for us to say.
-      if (isAboutAccess(result.code) && !isFresh) return undefined;
+      if (!isFinal(result.code, entry, input)) return undefined;
       const paths = result.paths === undefined ? {} : { paths: result.paths };
       return { kind: 'refused', operationId, auditId, code: result.code, ...paths, ...etagOf(result) };
     }
   }
+}
+
+/**
+ * Whether a refusal ends an operation. Others' operations may have been accepted as pending already; whether access comes back is
+ * not for us to say.
+ */
+export function isFinal(
+  code: RefusalCode,
+  { operationId, version }: Pick<JournalEntry, 'operationId' | 'version'>,
+  { lane, ownOperationId }: Pick<SettlementInput, 'lane' | 'ownOperationId'>,
+): boolean {
+  return !isAboutAccess(code) || (operationId === ownOperationId && version > lane.deferredVersion);
 }
 
 function etagOf({ kind, dialog, currentEtag }: DialogResult): { etag?: string } {

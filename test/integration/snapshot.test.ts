@@ -301,6 +301,20 @@ describe('What has been accepted and not settled', () => {
     }
   });
 
+  it('SCENARIO 22: is shown whole after an answer that made no sense, when that ends only what was sent with it', async () => {
+    const { instance, tenant, script, shown } = await prepare();
+    const onPut = { surface: 'sync', method: 'PUT' } as const;
+    tenant.faults.add({ match: onPut, times: 3, action: { status: 503 } });
+    const waiting = { data: { stays: 1, otp: 1234 }, ttl: { '/otp': 60 } };
+    expect((await instance.sync(waiting)).kind).toBe('pending');
+    tenant.faults.clear();
+    tenant.faults.add({ match: onPut, action: { malformed: 'truncated' } });
+    const failing = { data: { failed: 2 }, ttl: { '/failed': 60 } };
+    expect(await instance.sync(failing)).toMatchObject({ outcome: { code: 'upstream-bad-response' } });
+    script(() => read(1, { stays: '1', otp: '1234', failed: '2' }));
+    expect(await shown()).toEqual(['live', { stays: 1, otp: 1234 }]);
+  });
+
   it('is in the mirror that stands in, where it was settled while the bot was asked in vain', async () => {
     const { instance, script, shown } = await prepare();
     script(async () => {

@@ -65,4 +65,10 @@ export const REGRESSIONS: readonly { readonly seed: number; readonly operations:
     found:
       'An expired value was taken for the bot’s own: putting back what it had replaced was refused, and its operation ended with the rest of it.',
   },
+  {
+    seed: 201972,
+    operations: 60,
+    found:
+      'After an answer that made no sense, what was to live for a time was taken for over also of operations that were still pending.',
+  },
 ];

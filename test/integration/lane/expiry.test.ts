@@ -570,6 +570,22 @@ describe('SCENARIO 22: an answer that makes no sense, to a change that was made'
       expect(lane?.nextExpiryMs).toBeUndefined();
     },
   );
+
+  it('also when the last attempt is refused, and nobody has heard of the one before', async () => {
+    const harness = await start();
+    const instance = harness.instance();
+    const otp = { variables: [variable('otp', '1234', inMs(harness, HOUR_MS))] };
+    harness.tenant.faults.add({ match: { surface: 'inject' }, times: 3, action: { status: 500, applied: true } });
+    expect(await instance.inject(otp)).toMatchObject({ kind: 'pending' });
+    expect(harness.atTenant('otp')).toBe('1234');
+
+    harness.tenant.faults.clear();
+    harness.tenant.faults.add({ match: { surface: 'inject' }, action: { status: 400 } });
+    await harness.minutes(3);
+
+    expect(outcomesOf(await harness.audit())).toEqual(['pending', 'refused', 'confirmed']);
+    expect(harness.atTenant('otp')).toBeUndefined();
+  });
 });
 
 describe('Values of one key in two scopes', () => {
