@@ -71,4 +71,10 @@ export const REGRESSIONS: readonly { readonly seed: number; readonly operations:
     found:
       'After an answer that made no sense, what was to live for a time was taken for over also of operations that were still pending.',
   },
+  {
+    seed: 300447,
+    operations: 60,
+    found:
+      'The oracle’s: the bot has removed a variable between two pages of a snapshot, and what lay first on the second was on neither.',
+  },
 ];
