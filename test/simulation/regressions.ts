@@ -77,4 +77,10 @@ export const REGRESSIONS: readonly { readonly seed: number; readonly operations:
     found:
       'The oracle’s: the bot has removed a variable between two pages of a snapshot, and what lay first on the second was on neither.',
   },
+  {
+    seed: 300770,
+    operations: 60,
+    found:
+      'A value in another scope than the one the bot’s own was taken to be in became the bot’s own with the next sync, and outlived its expiry.',
+  },
 ];

@@ -609,6 +609,20 @@ describe('Values of one key in two scopes', () => {
     expect((await harness.lane())?.nextExpiryMs).toBeUndefined();
   });
 
+  it('one that has taken the place of the bot’s own, of which nobody told the scope, is not the bot’s when it expires', async () => {
+    const harness = await start();
+    const instance = harness.instance();
+    harness.tenant.sessions.changeAsBot(SESSION, { variables: [{ key: 'b', value: 'own', scope: 'global' }] });
+    await instance.sync({ data: { z: 1 } });
+    await instance.inject({ variables: [variable('b', 'ours', inMs(harness, 30_000), 'global')] });
+    await instance.sync({ data: { z: 2 } });
+    expect(await instance.inspect()).toHaveProperty('context', { b: 'ours', z: 2 });
+    harness.clock.advance(30_000);
+    expect(await instance.inspect()).toHaveProperty('context', { z: 2 });
+    await harness.minutes(1);
+    await expectAgreement(harness, { z: 2 });
+  });
+
   it('the one that hid another leaves by its key, so that a later inject of the other shows', async () => {
     const harness = await start();
     const instance = harness.instance();
