@@ -62,21 +62,24 @@ export function undoing(
   return { forget, restore };
 }
 
-/** What an operation would have put for a time only, as over by now. */
+/**
+ * What an operation would have put for a time only, as over by now. It has no version: what was committed before it and is still
+ * pending takes its place like what comes later.
+ */
 export function temporaryOf({ entry, payload }: LoadedOperation, planned: Mirror, nowMs: number): MirrorVariable[] {
   const over = ({ expiresAtMs = nowMs }: { readonly expiresAtMs?: number }) => Math.min(expiresAtMs, nowMs);
   if (payload.kind === 'inject') {
-    const { version, client: source } = entry;
+    const { client: source } = entry;
     return payload.variables
       .filter(({ expiresAtMs }) => expiresAtMs !== undefined)
       .map(({ key, scope, value, ...rest }): MirrorVariable => {
         const path = pointerOf([key]);
-        return { path, scope, via: 'inject', value, expiresAtMs: over(rest), updatedAtMs: nowMs, source, version };
+        return { path, scope, via: 'inject', value, expiresAtMs: over(rest), updatedAtMs: nowMs, source, version: 0 };
       });
   }
   return [...planned.variables.values()]
     .filter((variable) => variable.version === entry.version && variable.expiresAtMs !== undefined)
-    .map((variable) => ({ ...variable, expiresAtMs: over(variable) }));
+    .map((variable) => ({ ...variable, expiresAtMs: over(variable), version: 0 }));
 }
 
 /** The keys to forget: a key goes as a whole, with all that has expired in it. */

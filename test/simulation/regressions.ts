@@ -83,4 +83,10 @@ export const REGRESSIONS: readonly { readonly seed: number; readonly operations:
     found:
       'A value in another scope than the one the bot’s own was taken to be in became the bot’s own with the next sync, and outlived its expiry.',
   },
+  {
+    seed: 302415,
+    operations: 60,
+    found:
+      'What a failed operation may have left in the bot stood in the way of what had been put before it, and was confirmed after it.',
+  },
 ];

@@ -571,6 +571,22 @@ describe('SCENARIO 22: an answer that makes no sense, to a change that was made'
     },
   );
 
+  it('makes way for what was put before, and is confirmed after it', async () => {
+    const harness = await start();
+    const instance = harness.instance();
+    const onPut = { surface: 'inject', method: 'PUT' } as const;
+    harness.tenant.faults.add({ match: onPut, times: 3, action: { status: 503 } });
+    expect(await instance.inject({ value: 'stays' })).toMatchObject({ kind: 'pending' });
+    harness.tenant.faults.clear();
+    harness.tenant.faults.add({ match: onPut, action: { malformed: 'truncated' } });
+    const passing = { variables: [variable('k', 'passing', inMs(harness, 30_000))] };
+    expect(await instance.inject(passing)).toMatchObject({ outcome: { code: 'upstream-bad-response' } });
+
+    await harness.minutes(3);
+
+    await expectAgreement(harness, { k: 'stays' });
+  });
+
   it('also when the last attempt is refused, and nobody has heard of the one before', async () => {
     const harness = await start();
     const instance = harness.instance();
