@@ -44,15 +44,16 @@ import {
 import type { CognigyPort, PermitAnswer, Priority, RefusalCode, WriteResult } from './ports/cognigy.ts';
 import type { DeliveryQueue } from './ports/deliveryQueue.ts';
 import type { Prompts } from './ports/prompts.ts';
-import type {
-  JournalEntry,
-  Lane,
-  LaneStore,
-  Lease,
-  OperationPayload,
-  Outcome,
-  Settlement,
-  SyncReport,
+import {
+  type JournalEntry,
+  type Lane,
+  type LaneStore,
+  type Lease,
+  NOBODY,
+  type OperationPayload,
+  type Outcome,
+  type Settlement,
+  type SyncReport,
 } from './ports/sessionStore.ts';
 import type { Telemetry } from './ports/telemetry.ts';
 import { type Attempt, isAboutAccess, settlementOf } from './settlement.ts';
@@ -99,6 +100,11 @@ export interface PushReport {
   readonly settled: boolean;
   /** The bot's whole context as it is now, where this push has written it. */
   readonly context?: JsonObject;
+}
+
+/** Did whoever had the lease leave it behind, with operations of which he may have sent anything? */
+export function isLeftBehind({ lease }: Pick<Lane, 'lease'>): boolean {
+  return lease !== undefined && lease.fence !== NOBODY;
 }
 
 /** Old versions of the mirror live on for history and diff. */

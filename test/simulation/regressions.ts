@@ -42,4 +42,9 @@ export const REGRESSIONS: readonly { readonly seed: number; readonly operations:
     operations: 60,
     found: 'A process that was frozen in its commit sent it again half a minute later, and it was a second operation.',
   },
+  {
+    seed: 500310,
+    operations: 60,
+    found: 'A session was erased under a holder, who then put what was erased over what had come since.',
+  },
 ];

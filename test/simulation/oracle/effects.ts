@@ -111,7 +111,7 @@ export function isExpiredOnItsWay({ by, expiresAtMs }: Effect): boolean {
  * What may lie at a place when the operations for which `counts` holds have taken effect, in commit order and nothing else. More than
  * one thing only where nobody can know: after an answer that made no sense, or where a value expired while it was on its way.
  *
- * @param before - of lives of the session before this one: what the bot has of them is its own
+ * @param before - of lives of the session before this one: what the bot has of them is its own, until something is put over it
  */
 export function possibleAt(
   effects: readonly Effect[],
@@ -120,7 +120,7 @@ export function possibleAt(
   before: readonly Effect[] = [],
 ): readonly Possible[] {
   const ofBot = before.map(({ value }) => ({ value, expiresAtMs: Number.POSITIVE_INFINITY }));
-  let possible: readonly Possible[] = [NOTHING];
+  let possible: readonly Possible[] = [NOTHING, ...ofBot];
   for (const effect of effects) {
     const { by, value, expiresAtMs } = effect;
     const ending = endings.get(by.operationId);
@@ -133,7 +133,7 @@ export function possibleAt(
     else if (isUnaccounted(ending)) possible = [...possible, { value, expiresAtMs: Number.POSITIVE_INFINITY }];
     else if (ending.attempts > 0) possible = [...possible, here];
   }
-  return [...possible, ...ofBot];
+  return possible;
 }
 
 /** Whether what is seen at a place, some time from `fromMs` to `toMs`, is one of what is possible. */

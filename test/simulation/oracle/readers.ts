@@ -9,9 +9,9 @@ export function checkReaders({ reads, sessions, mayIdle }: Evidence, broken: Bro
   for (const read of reads) {
     const at = bySession.get(read.session);
     if (at === undefined) continue;
-    if (at.lane.isContestedFromMs > read.endMs) checkLive(read, at, broken);
+    checkLive(read, at, broken);
     const isOfThisLife = at.lane.erasedAtMs.every((erasedMs) => erasedMs < read.startMs);
-    if (!isOfThisLife || mayIdle || at.lane.isContestedFromMs < read.endMs) continue;
+    if (!isOfThisLife || mayIdle) continue;
     if (read.kind === 'inspect') checkState(read, at, broken);
     if (read.kind === 'snapshot' || read.kind === 'mirror snapshot') checkWhole(read, at, broken);
   }
