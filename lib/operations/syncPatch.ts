@@ -102,6 +102,17 @@ export function united(earlier: JsonObject, later: JsonObject): JsonObject {
   return Object.fromEntries(members);
 }
 
+/** The objects of a later patch that begin empty, because an earlier one has said that there is none. */
+export function* begunAnew(earlier: JsonObject, later: JsonObject, path = ''): Generator<string> {
+  for (const [name, value] of Object.entries(later)) {
+    if (!isJsonObject(value) || !Object.hasOwn(earlier, name)) continue;
+    const at = memberPointer(path, name);
+    const old = earlier[name];
+    if (isJsonObject(old)) yield* begunAnew(old, value, at);
+    else yield at;
+  }
+}
+
 /** True for paths in, at or around which a later operation has put something already. */
 function overtakenBy(variables: readonly LoadedVariable[], version: number): (path: string) => boolean {
   const newer = variables.filter((variable) => variable.version > version).map(({ path }) => path);

@@ -47,4 +47,10 @@ export const REGRESSIONS: readonly { readonly seed: number; readonly operations:
     operations: 60,
     found: 'A session was erased under a holder, who then put what was erased over what had come since.',
   },
+  {
+    seed: 500468,
+    operations: 60,
+    found:
+      'One sync removed an object, the next wrote into it, and together they left in it what only the bot had there.',
+  },
 ];
