@@ -145,14 +145,15 @@ function livePatch(
  * Leaves of a sync whose time was over before it could be pushed now. An earlier attempt, of which nobody knows how it ended,
  * may have left them in the bot all the same (SCENARIOS 9, 10).
  */
-export function lapsedLeaves(
-  { entry, payload }: SyncOperation,
-  schema: ContextSchema,
-  nowMs: number,
-): LoadedVariable[] {
+export function lapsedLeaves(sync: SyncOperation, schema: ContextSchema, nowMs: number): LoadedVariable[] {
+  return temporaryLeaves(sync, schema).filter((leaf) => isExpired(leaf, nowMs));
+}
+
+/** Leaves of a sync that it writes for a time only. Their scopes only the mirror knows. */
+export function temporaryLeaves({ entry, payload }: SyncOperation, schema: ContextSchema): LoadedVariable[] {
   return leavesOf(payload.data).flatMap(({ path, value }): LoadedVariable[] => {
     const expiresAtMs = expiryOfLeaf(path, payload, entry.acceptedAtMs, schema);
-    if (value === null || expiresAtMs === undefined || expiresAtMs > nowMs) return [];
+    if (value === null || expiresAtMs === undefined) return [];
     const { version, client: source, acceptedAtMs: updatedAtMs } = entry;
     return [{ path, scope: 'session', via: 'sync', value, expiresAtMs, updatedAtMs, source, version }];
   });

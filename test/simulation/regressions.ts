@@ -53,4 +53,9 @@ export const REGRESSIONS: readonly { readonly seed: number; readonly operations:
     found:
       'One sync removed an object, the next wrote into it, and together they left in it what only the bot had there.',
   },
+  {
+    seed: 500511,
+    operations: 60,
+    found: 'A value was refused when it was repeated, had been taken before, and stayed in the bot beyond its time.',
+  },
 ];

@@ -1,4 +1,4 @@
-import { type Effect, isExpiredOnItsWay, isUnaccounted } from './effects.ts';
+import { type Effect, isExpiredOnItsWay, isLeftToBot, isUnaccounted } from './effects.ts';
 import type { Broken, Evidence, SessionEvidence } from './evidence.ts';
 import type { Sighting } from './sightings.ts';
 
@@ -20,14 +20,15 @@ function checkSighting(sighting: Sighting, { effects, endings }: SessionEvidence
     return;
   }
   // What the bot has kept of an erased session is the bot's own.
-  const isOurs = ({ by }: Effect) =>
-    (by.erasedAtMs ?? Number.POSITIVE_INFINITY) > leftMs && !isUnaccounted(endings.get(by.operationId));
+  const all = effects.bySlot.get(slot) ?? [];
+  const isOurs = (effect: Effect) =>
+    (effect.by.erasedAtMs ?? Number.POSITIVE_INFINITY) > leftMs && !isLeftToBot(effect, all, endings);
   if (own.every((effect) => effect.expiresAtMs <= byClockMs && isOurs(effect)))
     broken(`I5 ${what} was sent after it had expired`);
   // So is what was refused, and has reached the bot all the same. What has been replaced since an erase is in nobody's hands.
   if (own.every(({ by }) => by.erasedAtMs === undefined && isUnaccounted(endings.get(by.operationId)))) return;
   const version = Math.max(...own.map(({ by }) => by.version));
-  const later = (effects.bySlot.get(slot) ?? []).find(
+  const later = all.find(
     (effect) =>
       effect.by.version > version &&
       (effect.by.endedAtMs ?? Number.POSITIVE_INFINITY) < leftMs &&

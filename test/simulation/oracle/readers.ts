@@ -1,6 +1,6 @@
 import type { JsonValue } from '../../../lib/context/json.ts';
 import type { Read } from '../clients/calls.ts';
-import { isPossible, isUnaccounted, possibleAt } from './effects.ts';
+import { isLeftToBot, isPossible, isUnaccounted, possibleAt } from './effects.ts';
 import type { Broken, Evidence, SessionEvidence } from './evidence.ts';
 
 /** I5 and I8: what readers are shown has not expired, and is one version of the session, whole. */
@@ -29,10 +29,10 @@ function checkLive(read: Read, { effects, endings }: SessionEvidence, broken: Br
       broken(`I8 ${describe(read)} was shown ${what}, which nobody has committed`);
     else if (
       own.every(
-        ({ by, expiresAtMs }) =>
-          expiresAtMs <= read.askedAtMs &&
-          (by.erasedAtMs ?? Infinity) > read.endMs &&
-          !isUnaccounted(endings.get(by.operationId)),
+        (effect) =>
+          effect.expiresAtMs <= read.askedAtMs &&
+          (effect.by.erasedAtMs ?? Infinity) > read.endMs &&
+          !isLeftToBot(effect, effects.bySlot.get(slot) ?? [], endings),
       )
     ) {
       // What a sync that is not settled has left in the bot nobody else knows of yet (SPEC 2, snapshot).
