@@ -189,7 +189,7 @@ export function strongerOf(a: Scope, b: Scope): Scope {
 }
 
 /** The scope in which each top-level member is seen: `global` < `session` < `user` (SPEC 5). */
-function seenScopes(variables: Iterable<Pick<MirrorVariable, 'path' | 'scope'>>): Map<string, Scope> {
+export function seenScopes(variables: Iterable<Pick<MirrorVariable, 'path' | 'scope'>>): Map<string, Scope> {
   const seen = new Map<string, Scope>();
   for (const { path, scope } of variables) {
     const top = topOf(path);

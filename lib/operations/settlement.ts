@@ -188,9 +188,10 @@ export function settlementOf(input: SettlementInput): Settled {
 }
 
 /** Nobody may know whether the bot has got it: no answer has come, or one that makes no sense. */
-function isUnknown({ result }: Attempt): boolean {
-  if (result.kind === 'unavailable') return result.outcomeUnknown;
-  return result.kind === 'refused' && result.code === 'upstream-bad-response' && result.attempts > 0;
+export function isUnknown({ result }: Pick<Attempt, 'result'>): boolean {
+  if (result.kind !== 'unavailable' && result.kind !== 'refused') return false;
+  const isSenseless = result.kind === 'refused' && result.code === 'upstream-bad-response' && result.attempts > 0;
+  return isSenseless || result.outcomeUnknown === true;
 }
 
 /** When something expires next; later where the upstream has just refused to have something expired taken out. */
@@ -250,23 +251,21 @@ function outcomeOf({ operation: { entry }, result }: Attempt, input: SettlementI
       };
     }
     case 'refused': {
-      if (!isFinal(result.code, entry, input)) return undefined;
+      if (staysPending(entry, result.code, input)) return undefined;
       const paths = result.paths === undefined ? {} : { paths: result.paths };
       return { kind: 'refused', operationId, auditId, code: result.code, ...paths, ...etagOf(result) };
     }
   }
 }
 
-/**
- * Whether a refusal ends an operation. Others' operations may have been accepted as pending already; whether access comes back is
- * not for us to say.
- */
-export function isFinal(
-  code: RefusalCode,
+/** Others' operations may have been accepted as pending already; whether access comes back is not for us to say. */
+export function staysPending(
   { operationId, version }: Pick<JournalEntry, 'operationId' | 'version'>,
-  { lane, ownOperationId }: Pick<SettlementInput, 'lane' | 'ownOperationId'>,
+  code: RefusalCode,
+  { ownOperationId, lane }: Pick<SettlementInput, 'ownOperationId' | 'lane'>,
 ): boolean {
-  return !isAboutAccess(code) || (operationId === ownOperationId && version > lane.deferredVersion);
+  const isFresh = operationId === ownOperationId && version > lane.deferredVersion;
+  return isAboutAccess(code) && !isFresh;
 }
 
 function etagOf({ kind, dialog, currentEtag }: DialogResult): { etag?: string } {

@@ -89,4 +89,20 @@ export const REGRESSIONS: readonly { readonly seed: number; readonly operations:
     found:
       'What a failed operation may have left in the bot stood in the way of what had been put before it, and was confirmed after it.',
   },
+  {
+    seed: 500310,
+    operations: 60,
+    found: 'A session was erased under a holder, who then put what was erased over what had come since.',
+  },
+  {
+    seed: 500468,
+    operations: 60,
+    found:
+      'One sync removed an object, the next wrote into it, and together they left in it what only the bot had there.',
+  },
+  {
+    seed: 500511,
+    operations: 60,
+    found: 'A value was refused when it was repeated, had been taken before, and stayed in the bot beyond its time.',
+  },
 ];

@@ -1,6 +1,6 @@
 import type { JsonValue } from '../../../lib/context/json.ts';
 import type { Read } from '../clients/calls.ts';
-import { type Effect, isPossible, isUnaccounted, possibleAt } from './effects.ts';
+import { type Effect, isLeftToBot, isPossible, isUnaccounted, possibleAt } from './effects.ts';
 import type { Broken, Evidence, SessionEvidence } from './evidence.ts';
 
 /** I5 and I8: what readers are shown has not expired, and is one version of the session, whole. */
@@ -9,9 +9,9 @@ export function checkReaders({ reads, sessions, mayIdle }: Evidence, broken: Bro
   for (const read of reads) {
     const at = bySession.get(read.session);
     if (at === undefined) continue;
-    if (at.lane.isContestedFromMs > read.endMs) checkLive(read, at, broken);
+    checkLive(read, at, broken);
     const isOfThisLife = at.lane.erasedAtMs.every((erasedMs) => erasedMs < read.startMs);
-    if (!isOfThisLife || mayIdle || at.lane.isContestedFromMs < read.endMs) continue;
+    if (!isOfThisLife || mayIdle) continue;
     if (read.kind === 'inspect') checkState(read, at, broken);
     // What the bot takes away itself moves the rest up by one: what lay first on the next page is on no page that is read (ADR 0014).
     const isShifted = at.botChangesMs.some((atMs) => read.startMs <= atMs && atMs <= read.endMs);
@@ -32,10 +32,10 @@ function checkLive(read: Read, { lane, effects, endings }: SessionEvidence, brok
       broken(`I8 ${describe(read)} was shown ${what}, which nobody has committed`);
     else if (
       own.every(
-        ({ by, expiresAtMs }) =>
-          expiresAtMs <= read.askedAtMs &&
-          (by.erasedAtMs ?? Infinity) > read.endMs &&
-          !isUnaccounted(endings.get(by.operationId)),
+        (effect) =>
+          effect.expiresAtMs <= read.askedAtMs &&
+          (effect.by.erasedAtMs ?? Infinity) > read.endMs &&
+          !isLeftToBot(effect, effects.bySlot.get(slot) ?? [], endings),
       )
     ) {
       // What a sync that is not settled has left in the bot nobody else knows of yet (SPEC 2, snapshot).
