@@ -159,6 +159,23 @@ describe('SCENARIO 47: a read of several pages', () => {
     expect(seen.reads).toBe(2);
   });
 
+  it('is read again when one was tried in between, and nobody heard what became of it', async () => {
+    const { instance, tenant, clock, script, shown, seen } = await prepare();
+    tenant.faults.add({ match: { surface: 'inject' }, times: 3, action: { status: 503 } });
+    expect((await instance.inject({ variables: [variable('a', 1), variable('b', 1)] })).kind).toBe('pending');
+    tenant.faults.add({ match: { surface: 'inject' }, times: 3, action: { status: 504, applied: true } });
+    script(
+      async () => {
+        clock.advance(60_000);
+        await instance.workOff();
+        return read(2, { b: '1' });
+      },
+      () => read(2, { a: '1', b: '1' }),
+    );
+    expect(await shown()).toEqual(['live', { a: 1, b: 1 }]);
+    expect(seen.reads).toBe(2);
+  });
+
   it('is the mirror’s, whole, when they come again and again', async () => {
     const { instance, script, shown, seen } = await prepare();
     let value = 0;

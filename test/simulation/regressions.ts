@@ -105,4 +105,15 @@ export const REGRESSIONS: readonly { readonly seed: number; readonly operations:
     operations: 60,
     found: 'A value was refused when it was repeated, had been taken before, and stayed in the bot beyond its time.',
   },
+  {
+    seed: 302008,
+    operations: 60,
+    found: 'An instance that gave a slot back was shown that somebody had paused the budget, and did not look.',
+  },
+  {
+    seed: 330244,
+    operations: 60,
+    found:
+      'An operation was tried between the pages of a snapshot, and nobody heard what became of it: the lane looked as before.',
+  },
 ];

@@ -230,6 +230,8 @@ export interface Lane {
   /** Versions beyond `confirmedVersion` that are settled all the same. */
   readonly endedVersions: ReadonlySet<number>;
   readonly lease?: Lease;
+  /** The fence of whoever has settled last: each settle has another one. */
+  readonly settledFence?: string;
   /** Points to the current mirror; absent before the first confirmed operation. */
   readonly stateRef?: string;
   /** Epoch milliseconds after which the session counts as gone. */
