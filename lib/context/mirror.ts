@@ -189,7 +189,7 @@ export function strongerOf(a: Scope, b: Scope): Scope {
 }
 
 /** The scope in which each top-level member is seen: `global` < `session` < `user` (SPEC 5). */
-function seenScopes(variables: Iterable<Pick<MirrorVariable, 'path' | 'scope'>>): Map<string, Scope> {
+export function seenScopes(variables: Iterable<Pick<MirrorVariable, 'path' | 'scope'>>): Map<string, Scope> {
   const seen = new Map<string, Scope>();
   for (const { path, scope } of variables) {
     const top = topOf(path);
@@ -213,7 +213,7 @@ const NOTHING_WRITTEN: Written = new Map();
 /**
  * The variables that make up `context`. What is as it was keeps everything known about it; what differs, or is named as
  * written, is of this `origin`. A new value keeps the scope in which its top-level member is seen; a member that is gone is
- * gone from all scopes.
+ * gone from all scopes, and one in which the bot shows what a weaker scope has, from the stronger ones.
  * @param variables - the visible ones, before
  * @param options.shownAs - how a variable's value looks in such a context, where that is not as it is
  * @param options.hidden - further variables, which do not show in such a context but have their scopes
@@ -232,12 +232,16 @@ export function reconcile(
 ): LoadedVariable[] {
   const { written = NOTHING_WRITTEN, shownAs = (value) => value, apart = [], hidden = [] } = options;
   const seen = seenScopes([...variables, ...hidden]);
+  if (origin.source === BOT) {
+    for (const [top, scope] of uncovered(variables, context, { seen, shownAs })) seen.set(top, scope);
+  }
   const shown = new Map<string, LoadedVariable>();
   const next: LoadedVariable[] = [];
   for (const variable of variables) {
     const top = topOf(variable.path);
-    if (seen.get(top) === variable.scope) shown.set(variable.path, variable);
-    else if (Object.hasOwn(context, nameOf(top))) next.push(variable);
+    const scope = seen.get(top) ?? variable.scope;
+    if (scope === variable.scope) shown.set(variable.path, variable);
+    else if (Object.hasOwn(context, nameOf(top)) && strongerOf(scope, variable.scope) === scope) next.push(variable);
   }
   const named = [...written.keys(), ...apart.filter((path) => valueAt(context, tokensOf(path)) !== undefined)];
   const around = new Set(named.flatMap((path) => [...outwards(path)].slice(1)));
@@ -268,6 +272,38 @@ export function reconcile(
     visit(member, path, seen.get(path) ?? 'session', undefined);
   }
   return next;
+}
+
+/**
+ * Members in which the bot shows what a weaker scope has, and not what hid it, with that scope: what hid it is not there any more, or
+ * never was (of what the bot has put, nobody has told the scope). Taken for a new value of the bot's it would outlive its own expiry.
+ */
+function uncovered(
+  variables: readonly LoadedVariable[],
+  context: JsonObject,
+  by: {
+    readonly seen: ReadonlyMap<string, Scope>;
+    readonly shownAs: (value: JsonValue) => JsonValue;
+  },
+): Map<string, Scope> {
+  const found = new Map<string, Scope>();
+  const isHidden = ({ path, scope }: LoadedVariable) => by.seen.get(topOf(path)) !== scope;
+  const tops = new Set(variables.filter(isHidden).map(({ path }) => topOf(path)));
+  for (const top of tops) {
+    const member = valueAt(context, tokensOf(top));
+    if (member === undefined) continue;
+    const inScopes = Map.groupBy(
+      variables.filter(({ path }) => topOf(path) === top),
+      ({ scope }) => scope,
+    );
+    const equal = [...inScopes].filter(([, inScope]) => {
+      const value = valueAt(treeOf(inScope), tokensOf(top));
+      return value !== undefined && jsonEquals(by.shownAs(value), member);
+    });
+    const [first, ...others] = equal.map(([scope]) => scope);
+    if (first !== undefined) found.set(top, others.reduce(strongerOf, first));
+  }
+  return found;
 }
 
 function nameOf(top: string): string {

@@ -22,6 +22,8 @@ export interface MergeSides {
    * has. Whoever says "gold" again after the bot has said "silver" means gold.
    */
   readonly said?: JsonObject;
+  /** JSON Pointers of objects that have replaced on our side what was there, whatever it was: each is one value. */
+  readonly anew?: ReadonlySet<string>;
 }
 
 /**
@@ -38,6 +40,7 @@ export function threeWayMerge(
 ): { readonly merged: JsonObject; readonly conflicts: readonly MergeConflict[] } {
   const conflicts: MergeConflict[] = [];
   const path: string[] = [];
+  const isAnew = () => sides.anew?.has(pointerOf(path)) === true;
 
   function mergeMembers({ base, ours, theirs, said }: MergeSides): JsonObject {
     if (ours === theirs || (ours === base && said === undefined)) return theirs;
@@ -62,7 +65,7 @@ export function threeWayMerge(
     theirs: JsonValue | undefined,
     { base, said }: { readonly base: JsonValue | undefined; readonly said: JsonValue | undefined },
   ): JsonValue | undefined {
-    if (isJsonObject(ours) && isJsonObject(theirs)) {
+    if (isJsonObject(ours) && isJsonObject(theirs) && !isAnew()) {
       const inside = isJsonObject(said) && { said };
       return mergeMembers({ base: isJsonObject(base) ? base : {}, ours, theirs, ...inside });
     }

@@ -14,6 +14,7 @@ import { type MergeConflict, threeWayMerge } from '../context/threeWayMerge.ts';
 import type { ContextPlanInput } from './contextInput.ts';
 import {
   applyPatch,
+  begunAnew,
   isSync,
   lapsedLeaves,
   type OurSide,
@@ -48,9 +49,11 @@ export function mergeWith(input: ContextPlanInput, syncs: readonly SyncOperation
   const base = withoutInternal(now.context);
   const own = new Map<string, Own>();
   let said: JsonObject = {};
+  const anew = new Set<string>();
   for (const sync of syncs) {
     const patched = applyPatch(now, sync, { schema, nowMs });
     now = patched;
+    for (const path of begunAnew(said, patched.said)) anew.add(path);
     said = united(said, patched.said);
     own.set(sync.entry.operationId, patched);
   }
@@ -62,7 +65,7 @@ export function mergeWith(input: ContextPlanInput, syncs: readonly SyncOperation
   const unlapsed = withoutExpired(shown, lapsed, base);
   const theirsNow = withoutExpired(unlapsed, expired, base);
   const { merged, conflicts } = threeWayMerge(
-    { base, ours: oursContext, theirs: theirsNow, said: withoutInternal(said) },
+    { base, ours: oursContext, theirs: theirsNow, said: withoutInternal(said), anew },
     (path) => schema.ruleOf(path).conflict,
   );
   const versions = operations

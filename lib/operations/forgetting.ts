@@ -1,10 +1,27 @@
 import { isExpired } from '../context/expiry.ts';
-import { hashOf, type Mirror, type MirrorVariable, mirrorId } from '../context/mirror.ts';
+import {
+  hashOf,
+  type LoadedVariable,
+  type Mirror,
+  type MirrorVariable,
+  mirrorId,
+  seenScopes,
+  topOf,
+} from '../context/mirror.ts';
 import { pointerOf, tokensOf } from '../context/pointer.ts';
+import type { ContextSchema } from '../context/schema.ts';
 import { type Variable, variableId } from '../context/variables.ts';
-import { type Applied, type Batch, type InjectOperation, type LoadedOperation, requestOf } from './plan.ts';
+import {
+  type Applied,
+  type Batch,
+  type InjectOperation,
+  type LoadedOperation,
+  requestOf,
+  variablesOf,
+} from './plan.ts';
 import type { CognigyPort, ExpiredVariable } from './ports/cognigy.ts';
 import type { AuditChange } from './ports/sessionStore.ts';
+import { isSync, temporaryLeaves } from './syncPatch.ts';
 
 /** How what has expired leaves the bot by the way it has come: key by key (ADR 0011). */
 
@@ -62,21 +79,28 @@ export function undoing(
   return { forget, restore };
 }
 
-/** What an operation would have put for a time only, as over by now. */
-export function temporaryOf({ entry, payload }: LoadedOperation, planned: Mirror, nowMs: number): MirrorVariable[] {
+/**
+ * What an operation would have put for a time only, as over by now. It has no version: what was committed before it and is still
+ * pending takes its place like what comes later.
+ */
+export function temporaryOf(
+  operation: LoadedOperation,
+  { mirror, schema, nowMs }: { readonly mirror: Mirror; readonly schema: ContextSchema; readonly nowMs: number },
+): LoadedVariable[] {
   const over = ({ expiresAtMs = nowMs }: { readonly expiresAtMs?: number }) => Math.min(expiresAtMs, nowMs);
-  if (payload.kind === 'inject') {
-    const { version, client: source } = entry;
-    return payload.variables
-      .filter(({ expiresAtMs }) => expiresAtMs !== undefined)
-      .map(({ key, scope, value, ...rest }): MirrorVariable => {
-        const path = pointerOf([key]);
-        return { path, scope, via: 'inject', value, expiresAtMs: over(rest), updatedAtMs: nowMs, source, version };
-      });
+  if (isSync(operation)) {
+    const scopes = seenScopes(mirror.variables.values());
+    return temporaryLeaves(operation, schema).map((leaf) => {
+      return { ...leaf, scope: scopes.get(topOf(leaf.path)) ?? leaf.scope, expiresAtMs: over(leaf), version: 0 };
+    });
   }
-  return [...planned.variables.values()]
-    .filter((variable) => variable.version === entry.version && variable.expiresAtMs !== undefined)
-    .map((variable) => ({ ...variable, expiresAtMs: over(variable) }));
+  const { client: source } = operation.entry;
+  return variablesOf(operation.payload)
+    .filter(({ expiresAtMs }) => expiresAtMs !== undefined)
+    .map(({ key, scope, value, ...rest }): LoadedVariable => {
+      const path = pointerOf([key]);
+      return { path, scope, via: 'inject', value, expiresAtMs: over(rest), updatedAtMs: nowMs, source, version: 0 };
+    });
 }
 
 /** The keys to forget: a key goes as a whole, with all that has expired in it. */

@@ -4,7 +4,7 @@ import type { PermitAnswer } from './ports/cognigy.ts';
 import type { Lane, Lease, NewOperation, OperationPayload, Outcome } from './ports/sessionStore.ts';
 import { StoreError } from './ports/sessionStore.ts';
 import type { Telemetry } from './ports/telemetry.ts';
-import { type LaneDeps, pushLane } from './push.ts';
+import { isLeftBehind, type LaneDeps, pushLane } from './push.ts';
 
 export interface LaneRequest {
   readonly sessionId: SessionId;
@@ -202,7 +202,7 @@ async function awaitOutcome(
       const taken = await store.takeLease({ sessionId }, lease, clock.now());
       if (taken === undefined) continue;
       telemetry.log('info', 'lease taken', { expired: lane.lease !== undefined });
-      const isLeft = lane.lease !== undefined;
+      const isLeft = isLeftBehind(lane);
       const answer = await pushOwn(deps, command, { lane: taken, lease, version, isLeft });
       return replayed && 'replayed' in answer ? { ...answer, replayed } : answer;
     }

@@ -13,7 +13,6 @@ import {
   type Mirror,
   type MirrorVariable,
   mirrorId,
-  mirrorOf,
   visibleVariables,
 } from '../context/mirror.ts';
 import { tokensOf } from '../context/pointer.ts';
@@ -44,18 +43,19 @@ import {
 import type { CognigyPort, PermitAnswer, Priority, RefusalCode, WriteResult } from './ports/cognigy.ts';
 import type { DeliveryQueue } from './ports/deliveryQueue.ts';
 import type { Prompts } from './ports/prompts.ts';
-import type {
-  JournalEntry,
-  Lane,
-  LaneStore,
-  Lease,
-  OperationPayload,
-  Outcome,
-  Settlement,
-  SyncReport,
+import {
+  type JournalEntry,
+  type Lane,
+  type LaneStore,
+  type Lease,
+  NOBODY,
+  type OperationPayload,
+  type Outcome,
+  type Settlement,
+  type SyncReport,
 } from './ports/sessionStore.ts';
 import type { Telemetry } from './ports/telemetry.ts';
-import { type Attempt, isAboutAccess, settlementOf } from './settlement.ts';
+import { type Attempt, isAboutAccess, isUnknown, settlementOf, staysPending } from './settlement.ts';
 import { settlingOf } from './settling.ts';
 
 /** What the lane protocol needs from outside. */
@@ -99,6 +99,11 @@ export interface PushReport {
   readonly settled: boolean;
   /** The bot's whole context as it is now, where this push has written it. */
   readonly context?: JsonObject;
+}
+
+/** Did whoever had the lease leave it behind, with operations of which he may have sent anything? */
+export function isLeftBehind({ lease }: Pick<Lane, 'lease'>): boolean {
+  return lease !== undefined && lease.fence !== NOBODY;
 }
 
 /** Old versions of the mirror live on for history and diff. */
@@ -188,6 +193,10 @@ class Push {
   #context: JsonObject | undefined;
   /** What the bot has confirmed to have forgotten, as `scope:/key`. */
   readonly #forgotten = new Set<string>();
+  /** Operations of which a request that held others too may have been applied, although nobody has said so, by id. */
+  readonly #unheard = new Set<string>();
+  /** What was refused, was to live for a time only, and may be in the bot all the same; by its place. */
+  readonly #suspects = new Map<string, MirrorVariable>();
   /** What is known of the session's dialog since. */
   #dialog: Settlement['dialog'];
   #retryAtMs: number | undefined;
@@ -341,7 +350,7 @@ class Push {
     const unused = await this.#send(toForget, permit, nowMs, rewrites ? undefined : expiry);
     // Where a lapsed value may be in the bot still, nobody must take it for the bot's own: the next push undoes it.
     if (this.#hasRefused && lapsed.length > 0) this.#isStopped ??= NOT_UNDONE;
-    if (this.#isStopped !== undefined) this.#keepLapsed(injects, this.#isStopped);
+    if (this.#isStopped !== undefined) this.#keepLapsed(injects, lapsed, this.#isStopped);
     const before = reading.then((mirror) => this.#applyVariables(mirror, toSend, nowMs, { forgotten, expiry }));
     before.catch(() => undefined);
 
@@ -381,7 +390,7 @@ class Push {
     if (expiry !== undefined && this.#attempts.get(expiry.entry.operationId)?.result.kind === 'confirmed') {
       this.#applied = withoutLeft(this.#applied, forgotten, expiry);
     }
-    return loaded(this.#applied.mirror);
+    return loaded(this.#withSuspects(this.#applied.mirror));
   }
 
   #batchesOf(injects: readonly InjectOperation[], nowMs: number): readonly Batch[] {
@@ -398,11 +407,19 @@ class Push {
     return this.#command.isLeft === true || entry.version <= this.#lane.unknownVersion;
   }
 
-  /** What could not be sent has not been undone either: the operations stay. */
-  #keepLapsed(injects: readonly InjectOperation[], result: Attempt['result']): void {
+  /**
+   * What could not be sent has not been undone either: the operations stay. What of theirs has left will leave again, and must not
+   * overtake what has left behind it (DESIGN I3): that stays too.
+   */
+  #keepLapsed(injects: readonly InjectOperation[], lapsed: readonly Variable[], result: Attempt['result']): void {
+    let isBehind = false;
     for (const operation of injects) {
-      const isLapsed = this.#attempts.get(operation.entry.operationId)?.result.kind === 'expired';
-      if (isLapsed && this.#isUnknown(operation)) this.#note(operation, result);
+      const attempt = this.#attempts.get(operation.entry.operationId)?.result;
+      const isLapsed = operation.payload.variables.some((variable) => lapsed.includes(variable));
+      if (attempt?.kind === 'expired' && isLapsed) this.#note(operation, result);
+      if (attempt?.kind !== 'confirmed') continue;
+      isBehind ||= isLapsed;
+      if (isBehind) this.#note(operation, { ...NOT_UNDONE, outcomeUnknown: true, ...sentOf(attempt) });
     }
   }
 
@@ -460,6 +477,7 @@ class Push {
     this.#planned = { mirror: plan?.applied.mirror ?? mirror, changes };
     const taken = operations.filter(({ entry }) => !refusals.has(entry.operationId));
     if (result.kind === 'refused' && result.code === 'upstream-rejected' && taken.length > 1) {
+      this.#noteUnheard(result, taken);
       return this.#rewriteOneByOne(operations, mirror);
     }
     for (const operation of operations) {
@@ -470,6 +488,8 @@ class Push {
     }
     if (result.kind !== 'confirmed' || plan === undefined || taken.length === 0) return undefined;
     this.#applied = { mirror: plan.applied.mirror, changes };
+    // They were in what the merging started from.
+    this.#suspects.clear();
     for (const [operationId, report] of plan.reports) this.#reports.set(operationId, report);
     this.#context = plan.context;
     return writing === undefined ? undefined : { stateRef: await writing };
@@ -479,7 +499,8 @@ class Push {
     let mirror = before;
     const changes = new Map(this.#applied.changes);
     for (const operation of operations) {
-      if (this.#isStopped === undefined) await this.#rewrite([operation], Promise.resolve(mirror), undefined);
+      if (this.#isStopped === undefined)
+        await this.#rewrite([operation], Promise.resolve(loaded(this.#withSuspects(mirror))), undefined);
       else this.#note(operation, this.#isStopped);
       if (this.#attempts.get(operation.entry.operationId)?.result.kind !== 'confirmed') continue;
       mirror = loaded(this.#applied.mirror);
@@ -575,6 +596,7 @@ class Push {
       this.#count(result, sentAtMs);
 
       if (result.kind === 'refused' && SPLIT_CODES.has(result.code) && concerned.length > 1) {
+        this.#noteUnheard(result, concerned);
         queue.unshift(...splitBatch(batch, nowMs));
         continue;
       }
@@ -594,7 +616,38 @@ class Push {
   }
 
   #note(operation: LoadedOperation, result: Attempt['result']): void {
-    this.#attempts.set(operation.entry.operationId, { operation, result });
+    const { entry } = operation;
+    const isUnheard =
+      this.#unheard.has(entry.operationId) && (result.kind === 'unavailable' || result.kind === 'refused');
+    const noted = isUnheard ? { ...result, outcomeUnknown: true } : result;
+    this.#attempts.set(entry.operationId, { operation, result: noted });
+    if (noted.kind === 'refused' && (isUnknown({ result: noted }) || this.#isUnknown(operation))) {
+      this.#suspect(operation, noted.code);
+    }
+  }
+
+  /**
+   * A refusal ends an operation as failed; by an answer that makes no sense, or by a try that nobody has heard of, the change may
+   * have been made all the same. What was to live for a time only counts as over: it is no bot's, and the schedule takes it out.
+   */
+  #suspect(operation: LoadedOperation, code: RefusalCode): void {
+    const { clock, context: rules } = this.#deps;
+    const { entry } = operation;
+    const ownOperationId = this.#command.own?.operationId;
+    if (code === 'session-ended' || staysPending(entry, code, { ownOperationId, lane: this.#lane })) return;
+    const about = { mirror: this.#planned.mirror, schema: rules.schema, nowMs: clock.now() };
+    for (const variable of temporaryOf(operation, about)) this.#suspects.set(mirrorId(variable), variable);
+  }
+
+  /** Together they are refused, and tried one by one; together they may have been applied by a try before. */
+  #noteUnheard(result: WriteResult, operations: readonly LoadedOperation[]): void {
+    if (isUnknown({ result })) for (const { entry } of operations) this.#unheard.add(entry.operationId);
+  }
+
+  #withSuspects(mirror: Mirror): Mirror {
+    const unknown = [...this.#suspects].filter(([id]) => !mirror.variables.has(id));
+    if (unknown.length === 0) return mirror;
+    return { version: mirror.version, variables: new Map([...mirror.variables, ...unknown]) };
   }
 
   #count({ attempts }: WriteResult, sentAtMs: number): void {
@@ -642,22 +695,9 @@ class Push {
     });
   }
 
-  /**
-   * An answer that makes no sense ends an operation as failed, and may have been the answer to a change that was made all the
-   * same. What was to live for a time only is remembered as over: the schedule takes it out, should it be there.
-   */
-  async #rememberSuspects(attempts: readonly Attempt[]): Promise<void> {
-    const nowMs = this.#deps.clock.now();
-    const failed = attempts
-      .filter(
-        ({ result }) => result.kind === 'refused' && result.code === 'upstream-bad-response' && result.attempts > 0,
-      )
-      .map(({ operation }) => operation);
-    const suspects = failed.flatMap((operation) => temporaryOf(operation, this.#planned.mirror, nowMs));
-    const { mirror } = this.#applied;
-    const unknown = suspects.filter((variable) => !mirror.variables.has(mirrorId(variable)));
-    if (unknown.length === 0) return;
-    const remembered = mirrorOf(mirror.version, [...mirror.variables.values(), ...unknown]);
+  async #rememberSuspects(): Promise<void> {
+    const remembered = this.#withSuspects(this.#applied.mirror);
+    if (remembered === this.#applied.mirror) return;
     this.#applied = { ...this.#applied, mirror: remembered };
     this.#stateRef = await this.#writeMirror(remembered, this.#confirmed());
   }
@@ -667,7 +707,7 @@ class Push {
     const { store, clock, random, sessionTtlMs, auditValues, context: rules } = this.#deps;
     const outboxArchived = await (this.#archived ?? this.#archive());
     const attempts = this.#inOrder();
-    await this.#rememberSuspects(attempts);
+    await this.#rememberSuspects();
     const nowMs = clock.now();
     // Where nothing had to leave, the mirror knows better than the lane when something has to: or the schedule would come for ever.
     const isMirrorRight = this.#stateRef !== undefined || attempts.some(({ result }) => result.kind === 'needless');
@@ -769,7 +809,7 @@ function holdsPii({ ruleOf }: ContextRules['schema'], path: string, value: JsonV
 
 /** The same for what was not even tried. */
 function untried(result: WriteResult): WriteResult {
-  return { ...result, attempts: 0, ...(result.kind === 'unavailable' && { outcomeUnknown: false }) };
+  return { ...result, attempts: 0, ...(result.kind !== 'confirmed' && { outcomeUnknown: false }) };
 }
 
 /** After these the rest of the journal is not tried: it would meet the same, or overtake what came before it. */

@@ -9,6 +9,7 @@ import type { DialogResult, RefusalCode } from './ports/cognigy.ts';
 import type {
   AuditChange,
   AuditPayload,
+  JournalEntry,
   Lane,
   NewAnswer,
   NewAuditEntry,
@@ -187,9 +188,10 @@ export function settlementOf(input: SettlementInput): Settled {
 }
 
 /** Nobody may know whether the bot has got it: no answer has come, or one that makes no sense. */
-function isUnknown({ result }: Attempt): boolean {
-  if (result.kind === 'unavailable') return result.outcomeUnknown;
-  return result.kind === 'refused' && result.code === 'upstream-bad-response' && result.attempts > 0;
+export function isUnknown({ result }: Pick<Attempt, 'result'>): boolean {
+  if (result.kind !== 'unavailable' && result.kind !== 'refused') return false;
+  const isSenseless = result.kind === 'refused' && result.code === 'upstream-bad-response' && result.attempts > 0;
+  return isSenseless || result.outcomeUnknown === true;
 }
 
 /** When something expires next; later where the upstream has just refused to have something expired taken out. */
@@ -249,13 +251,21 @@ function outcomeOf({ operation: { entry }, result }: Attempt, input: SettlementI
       };
     }
     case 'refused': {
-      const isFresh = operationId === input.ownOperationId && version > input.lane.deferredVersion;
-      // Others' operations may have been accepted as pending already; whether access comes back is not for us to say.
-      if (isAboutAccess(result.code) && !isFresh) return undefined;
+      if (staysPending(entry, result.code, input)) return undefined;
       const paths = result.paths === undefined ? {} : { paths: result.paths };
       return { kind: 'refused', operationId, auditId, code: result.code, ...paths, ...etagOf(result) };
     }
   }
+}
+
+/** Others' operations may have been accepted as pending already; whether access comes back is not for us to say. */
+export function staysPending(
+  { operationId, version }: Pick<JournalEntry, 'operationId' | 'version'>,
+  code: RefusalCode,
+  { ownOperationId, lane }: Pick<SettlementInput, 'ownOperationId' | 'lane'>,
+): boolean {
+  const isFresh = operationId === ownOperationId && version > lane.deferredVersion;
+  return isAboutAccess(code) && !isFresh;
 }
 
 function etagOf({ kind, dialog, currentEtag }: DialogResult): { etag?: string } {

@@ -102,6 +102,17 @@ export function united(earlier: JsonObject, later: JsonObject): JsonObject {
   return Object.fromEntries(members);
 }
 
+/** The objects of a later patch that begin empty, because an earlier one has said that there is none. */
+export function* begunAnew(earlier: JsonObject, later: JsonObject, path = ''): Generator<string> {
+  for (const [name, value] of Object.entries(later)) {
+    if (!isJsonObject(value) || !Object.hasOwn(earlier, name)) continue;
+    const at = memberPointer(path, name);
+    const old = earlier[name];
+    if (isJsonObject(old)) yield* begunAnew(old, value, at);
+    else yield at;
+  }
+}
+
 /** True for paths in, at or around which a later operation has put something already. */
 function overtakenBy(variables: readonly LoadedVariable[], version: number): (path: string) => boolean {
   const newer = variables.filter((variable) => variable.version > version).map(({ path }) => path);
@@ -134,14 +145,15 @@ function livePatch(
  * Leaves of a sync whose time was over before it could be pushed now. An earlier attempt, of which nobody knows how it ended,
  * may have left them in the bot all the same (SCENARIOS 9, 10).
  */
-export function lapsedLeaves(
-  { entry, payload }: SyncOperation,
-  schema: ContextSchema,
-  nowMs: number,
-): LoadedVariable[] {
+export function lapsedLeaves(sync: SyncOperation, schema: ContextSchema, nowMs: number): LoadedVariable[] {
+  return temporaryLeaves(sync, schema).filter((leaf) => isExpired(leaf, nowMs));
+}
+
+/** Leaves of a sync that it writes for a time only. Their scopes only the mirror knows. */
+export function temporaryLeaves({ entry, payload }: SyncOperation, schema: ContextSchema): LoadedVariable[] {
   return leavesOf(payload.data).flatMap(({ path, value }): LoadedVariable[] => {
     const expiresAtMs = expiryOfLeaf(path, payload, entry.acceptedAtMs, schema);
-    if (value === null || expiresAtMs === undefined || expiresAtMs > nowMs) return [];
+    if (value === null || expiresAtMs === undefined) return [];
     const { version, client: source, acceptedAtMs: updatedAtMs } = entry;
     return [{ path, scope: 'session', via: 'sync', value, expiresAtMs, updatedAtMs, source, version }];
   });

@@ -279,15 +279,13 @@ function isUnderWay(lane: Lane | undefined, nowMs: number): boolean {
   return lane?.lease !== undefined && lane.lease.untilMs > nowMs;
 }
 
-/** Has no operation of ours come, begun or ended in between? */
+/** Has no operation of ours come, begun or been tried in between? A try need not end any: it may have been in vain, or not been heard of. */
 function isAsBefore(before: Lane | undefined, after: Lane | undefined): boolean {
   if (before === undefined || after === undefined) return before === after;
   return (
     before.version === after.version &&
-    before.confirmedVersion === after.confirmedVersion &&
-    before.endedVersions.size === after.endedVersions.size &&
     before.lease?.fence === after.lease?.fence &&
-    before.stateRef === after.stateRef &&
+    before.settledFence === after.settledFence &&
     before.erasedVersion === after.erasedVersion
   );
 }

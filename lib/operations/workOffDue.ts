@@ -4,7 +4,7 @@ import { firstSurfaceOf, leadingRun } from './plan.ts';
 import type { PermitAnswer, PushSurface } from './ports/cognigy.ts';
 import type { Lane, Lease, SessionKey } from './ports/sessionStore.ts';
 import type { Telemetry } from './ports/telemetry.ts';
-import { type LaneDeps, pushLane } from './push.ts';
+import { isLeftBehind, type LaneDeps, pushLane } from './push.ts';
 import { together } from './severalAtATime.ts';
 
 export interface WorkOffCommand {
@@ -131,7 +131,7 @@ class Run {
     if (hasPending || hasExpired) {
       const open = lane.journal.filter(({ version }) => !lane.endedVersions.has(version));
       const surface = hasExpired ? 'context' : firstSurfaceOf(leadingRun(open));
-      this.#queue.push({ session, sessionId: lane.sessionId, hasExpired, isLeft: lane.lease !== undefined, surface });
+      this.#queue.push({ session, sessionId: lane.sessionId, hasExpired, isLeft: isLeftBehind(lane), surface });
       return 'queued';
     }
     return this.#take((lease) => store.takeLease(session, lease, clock.now()));

@@ -98,6 +98,7 @@ export class LaneReader {
       generations: Object.keys(raw).flatMap((name) => (/^idem\d+$/.test(name) ? [Number(name.slice(4))] : [])),
       occurrences: occurrencesOf(raw),
       ...(item.lease !== undefined && { lease: item.lease }),
+      ...(item.settledFence !== undefined && { settledFence: item.settledFence }),
       ...(item.stateRef !== undefined && { stateRef: item.stateRef }),
     };
   }

@@ -9,6 +9,7 @@ import {
   type Lease,
   type NewAuditEntry,
   type NewOperation,
+  NOBODY,
   type SessionKey,
   type Settlement,
   type SettleResult,
@@ -59,8 +60,9 @@ const NOT_COMMITTED_YET = 'NOT contains(openIds, :openId)';
 const REFUSALS_HAVE_ROOM = 'NOT size(refusals) >= :refusalsMax';
 const LANE_EXISTS = 'attribute_exists(pk)';
 const ID_IS_KNOWN = 'attribute_exists(sealedId)';
-const LEASE_IS_FREE = '(NOT lease.untilMs > :now OR lease.fence = :fence)';
 const LEASE_IS_MINE = 'lease.fence = :fence';
+const LEASE_IS_OVER = 'NOT lease.untilMs > :now';
+const LEASE_IS_FREE = `(${LEASE_IS_OVER} OR ${LEASE_IS_MINE})`;
 const CHAIN_IS_AS_SEEN = '(attribute_not_exists(chain) OR chain.#hash = :seenHash)';
 /** Both only grow while one lease is held. */
 const NOTHING_CAME_SINCE = 'NOT version > :seenVersion AND NOT size(refusals) > :seenRefusals';
@@ -454,6 +456,7 @@ export class Lanes {
   /**
    * Takes everything out of the lane but its version, its idempotency keys and the ids of operations (what comes late must not bring
    * anything back) and the end of its audit chain, to which the erasure itself is linked. The payloads of the entries before it open no more.
+   * Of a lease the end stays: until then its holder may go on sending, and nobody else does.
    */
   async forget(lane: Lane, { nowMs, entry }: Erasure): Promise<boolean> {
     const { item, occurrences } = asStored(lane);
@@ -466,6 +469,7 @@ export class Lanes {
     const { operationId, atMs } = entry;
     const unlinked = { operationId, atMs, keptUntilMs, payloadDigest: digestOf(payload), payload };
     const { linked, head } = linkEntries(this.#vault.chainKey(pk), chain, [unlinked]);
+    const held = item.lease !== undefined && item.lease.untilMs > nowMs ? item.lease : undefined;
     const result = await this.#table.update({
       answer: 'nothing',
       key: laneKey(pk),
@@ -473,10 +477,16 @@ export class Lanes {
         'SET salt = :salt, chain = :chain, #outbox = :outbox, erasedVersion = :version, erasedSeq = :erasedSeq,',
         'confirmedVersion = :version, endedVersions = :none, deferredVersion = :version, deferrals = :zero,',
         'journal = :none, idleUntilMs = :zero, hasEnded = :false, #ttl = :ttl',
-        'REMOVE lease, sealedId, userKey, sealedUserId, dialog, stateRef, nextExpiryMs, refusals, dueShard, dueAt',
+        held === undefined ? 'REMOVE lease,' : ', lease = :lease REMOVE',
+        'sealedId, userKey, sealedUserId, dialog, stateRef, nextExpiryMs, refusals, dueShard, dueAt',
         ...occurrences.map((_name, index) => `, #occurred${index}`),
       ].join(' '),
-      condition: [FORMAT_IS_KNOWN, NOTHING_CAME_SINCE, CHAIN_IS_AS_SEEN].join(' AND '),
+      condition: [
+        FORMAT_IS_KNOWN,
+        NOTHING_CAME_SINCE,
+        CHAIN_IS_AS_SEEN,
+        held === undefined ? LEASE_IS_OVER : LEASE_IS_MINE,
+      ].join(' AND '),
       names: {
         '#format': 'format',
         '#outbox': 'outbox',
@@ -498,6 +508,9 @@ export class Lanes {
         ':zero': 0,
         ':false': false,
         ':ttl': this.#laneTtl(nowMs, keptUntilMs),
+        ...(held === undefined
+          ? { ':now': nowMs }
+          : { ':fence': held.fence, ':lease': { ...held, fence: NOBODY } satisfies Lease }),
       },
     });
     return result.kind === 'updated';

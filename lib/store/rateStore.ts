@@ -51,13 +51,15 @@ export class DynamoRateStore implements RateStore {
     );
   }
 
-  async release(cell: string, { intervalMs }: { intervalMs: number }): Promise<void> {
-    await this.#table.update({
-      key: rateKeyOf(cell),
-      expression: 'SET tatMs = tatMs - :interval',
-      condition: 'attribute_exists(tatMs)',
-      values: { ':interval': intervalMs },
-    });
+  async release(cell: string, { intervalMs }: { intervalMs: number }) {
+    return cellOf(
+      await this.#table.update({
+        key: rateKeyOf(cell),
+        expression: 'SET tatMs = tatMs - :interval',
+        condition: 'attribute_exists(tatMs)',
+        values: { ':interval': intervalMs },
+      }),
+    );
   }
 
   async read(cell: string): Promise<RateCell | undefined> {

@@ -114,7 +114,8 @@ export class AuthorizedCall {
   }
 
   refused(code: RefusalCode, paths?: readonly string[]): Ending {
-    return { kind: 'refused', code, ...this.sent, ...(paths !== undefined && { paths }) };
+    const unknown = this.#outcomeUnknown && { outcomeUnknown: true };
+    return { kind: 'refused', code, ...this.sent, ...unknown, ...(paths !== undefined && { paths }) };
   }
 
   /** Gives back what was obtained ahead and not used. Does not wait: the permit may still be in the queue. */

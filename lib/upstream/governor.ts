@@ -217,7 +217,8 @@ export class Governor {
           return {
             kind: 'slot',
             slotMs: Math.max(nowMs, slotMs),
-            giveBack: () => store.release(cell, { intervalMs }),
+            // Somebody may have paused it meanwhile: others of this instance may hold permits still.
+            giveBack: () => store.release(cell, { intervalMs }).then((found) => this.#learn(found)),
           };
         });
       }

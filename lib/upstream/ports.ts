@@ -36,8 +36,8 @@ export interface RateStore {
     cell: string,
     reserve: { nowMs: number; intervalMs: number; latestTatMs: number },
   ): Promise<RateCell | undefined>;
-  /** Gives one slot back. */
-  release(cell: string, release: { intervalMs: number }): Promise<void>;
+  /** Gives one slot back. Undefined when nobody has ever reserved one. */
+  release(cell: string, release: { intervalMs: number }): Promise<RateCell | undefined>;
   read(cell: string): Promise<RateCell | undefined>;
   /** Pauses the cell for everyone; an existing longer pause stays. */
   pause(cell: string, untilMs: number): Promise<void>;

@@ -159,6 +159,23 @@ describe('SCENARIO 47: a read of several pages', () => {
     expect(seen.reads).toBe(2);
   });
 
+  it('is read again when one was tried in between, and nobody heard what became of it', async () => {
+    const { instance, tenant, clock, script, shown, seen } = await prepare();
+    tenant.faults.add({ match: { surface: 'inject' }, times: 3, action: { status: 503 } });
+    expect((await instance.inject({ variables: [variable('a', 1), variable('b', 1)] })).kind).toBe('pending');
+    tenant.faults.add({ match: { surface: 'inject' }, times: 3, action: { status: 504, applied: true } });
+    script(
+      async () => {
+        clock.advance(60_000);
+        await instance.workOff();
+        return read(2, { b: '1' });
+      },
+      () => read(2, { a: '1', b: '1' }),
+    );
+    expect(await shown()).toEqual(['live', { a: 1, b: 1 }]);
+    expect(seen.reads).toBe(2);
+  });
+
   it('is the mirror’s, whole, when they come again and again', async () => {
     const { instance, script, shown, seen } = await prepare();
     let value = 0;
@@ -299,6 +316,20 @@ describe('What has been accepted and not settled', () => {
       script(() => read(1, { k: inBot }));
       expect(await shown()).toEqual(['live', seen]);
     }
+  });
+
+  it('SCENARIO 22: is shown whole after an answer that made no sense, when that ends only what was sent with it', async () => {
+    const { instance, tenant, script, shown } = await prepare();
+    const onPut = { surface: 'sync', method: 'PUT' } as const;
+    tenant.faults.add({ match: onPut, times: 3, action: { status: 503 } });
+    const waiting = { data: { stays: 1, otp: 1234 }, ttl: { '/otp': 60 } };
+    expect((await instance.sync(waiting)).kind).toBe('pending');
+    tenant.faults.clear();
+    tenant.faults.add({ match: onPut, action: { malformed: 'truncated' } });
+    const failing = { data: { failed: 2 }, ttl: { '/failed': 60 } };
+    expect(await instance.sync(failing)).toMatchObject({ outcome: { code: 'upstream-bad-response' } });
+    script(() => read(1, { stays: '1', otp: '1234', failed: '2' }));
+    expect(await shown()).toEqual(['live', { stays: 1, otp: 1234 }]);
   });
 
   it('is in the mirror that stands in, where it was settled while the bot was asked in vain', async () => {

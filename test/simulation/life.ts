@@ -159,8 +159,10 @@ class Life {
       faults.add('bot: changes its context');
       const key = chance.pick(['x0', 'b0', 'b1']);
       const isGone = chance.happens(0.3);
+      const session = chance.pick(this.#sessions);
+      this.#oracle.botChanged(session);
       this.world.tenant.sessions.changeAsBot(
-        chance.pick(this.#sessions),
+        session,
         isGone ? { remove: [{ key }] } : { variables: [{ key, value: `RAWVALUE of the bot ${chance.next()}` }] },
       );
     }

@@ -42,4 +42,78 @@ export const REGRESSIONS: readonly { readonly seed: number; readonly operations:
     operations: 60,
     found: 'A process that was frozen in its commit sent it again half a minute later, and it was a second operation.',
   },
+  {
+    seed: 200034,
+    operations: 60,
+    found:
+      'The oracle’s: of what an answer that made no sense has left in the bot, the mirror cannot know the scope, and it hides another one.',
+  },
+  {
+    seed: 200123,
+    operations: 60,
+    found:
+      'The oracle’s: what a failed operation has left in the bot is in the mirror of an earlier one that was pushed after it.',
+  },
+  {
+    seed: 200778,
+    operations: 60,
+    found: 'The oracle’s: what a failed sync has left in the bot was taken for half of the same sync, asked for again.',
+  },
+  {
+    seed: 300788,
+    operations: 60,
+    found:
+      'An expired value was taken for the bot’s own: putting back what it had replaced was refused, and its operation ended with the rest of it.',
+  },
+  {
+    seed: 201972,
+    operations: 60,
+    found:
+      'After an answer that made no sense, what was to live for a time was taken for over also of operations that were still pending.',
+  },
+  {
+    seed: 300447,
+    operations: 60,
+    found:
+      'The oracle’s: the bot has removed a variable between two pages of a snapshot, and what lay first on the second was on neither.',
+  },
+  {
+    seed: 300770,
+    operations: 60,
+    found:
+      'A value in another scope than the one the bot’s own was taken to be in became the bot’s own with the next sync, and outlived its expiry.',
+  },
+  {
+    seed: 302415,
+    operations: 60,
+    found:
+      'What a failed operation may have left in the bot stood in the way of what had been put before it, and was confirmed after it.',
+  },
+  {
+    seed: 500310,
+    operations: 60,
+    found: 'A session was erased under a holder, who then put what was erased over what had come since.',
+  },
+  {
+    seed: 500468,
+    operations: 60,
+    found:
+      'One sync removed an object, the next wrote into it, and together they left in it what only the bot had there.',
+  },
+  {
+    seed: 500511,
+    operations: 60,
+    found: 'A value was refused when it was repeated, had been taken before, and stayed in the bot beyond its time.',
+  },
+  {
+    seed: 302008,
+    operations: 60,
+    found: 'An instance that gave a slot back was shown that somebody had paused the budget, and did not look.',
+  },
+  {
+    seed: 330244,
+    operations: 60,
+    found:
+      'An operation was tried between the pages of a snapshot, and nobody heard what became of it: the lane looked as before.',
+  },
 ];

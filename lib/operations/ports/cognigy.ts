@@ -169,7 +169,13 @@ export type WriteResult =
       /** True when a request may have been applied although no answer came. */
       readonly outcomeUnknown: boolean;
     })
-  | (Sent & { readonly kind: 'refused'; readonly code: RefusalCode; readonly paths?: readonly string[] });
+  | (Sent & {
+      readonly kind: 'refused';
+      readonly code: RefusalCode;
+      readonly paths?: readonly string[];
+      /** True when a request before the one that was refused may have been applied. */
+      readonly outcomeUnknown?: boolean;
+    });
 
 /** How a change of a dialog ended, and what is known of the dialog since. */
 export type DialogResult = WriteResult & {

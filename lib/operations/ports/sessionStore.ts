@@ -160,6 +160,12 @@ export interface Lease {
   readonly untilMs: number;
 }
 
+/**
+ * The fence of a lease whose holder an erasure has fenced out. Until its end he may go on sending what has been erased; of what is
+ * in the journal since, nobody has sent anything.
+ */
+export const NOBODY = '';
+
 /** What the audit trail says about one attempt (SPEC 6). Stored sealed. */
 export interface AuditPayload {
   readonly auditId: string;
@@ -224,6 +230,8 @@ export interface Lane {
   /** Versions beyond `confirmedVersion` that are settled all the same. */
   readonly endedVersions: ReadonlySet<number>;
   readonly lease?: Lease;
+  /** The fence of whoever has settled last: each settle has another one. */
+  readonly settledFence?: string;
   /** Points to the current mirror; absent before the first confirmed operation. */
   readonly stateRef?: string;
   /** Epoch milliseconds after which the session counts as gone. */
@@ -373,7 +381,7 @@ export interface SessionStore extends LaneStore {
 
   /**
    * Takes away everything but the audit chain, and the means to read that chain's payloads. False when the lane has changed
-   * since it was read. Whoever holds its lease is fenced out.
+   * since it was read. Whoever holds its lease is fenced out, and nobody else gets it before its end.
    */
   erase(lane: Lane, erasure: Erasure): Promise<boolean>;
   /** Takes away what there is of a session that has no lane: it has only been looked at. */

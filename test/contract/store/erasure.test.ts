@@ -139,7 +139,7 @@ describeOnDatabases('What an erased session leaves in the table (SCENARIO 43)', 
           'deferredVersion',
           'deferrals',
         ],
-        ...['idleUntilMs', 'hasEnded', 'settledFence', 'chain', 'erasedVersion', 'erasedSeq', 'openIds'],
+        ...['idleUntilMs', 'hasEnded', 'settledFence', 'chain', 'erasedVersion', 'erasedSeq', 'openIds', 'lease'],
       ].toSorted(),
     );
     expect(lane).toMatchObject({ version, erasedVersion: version, erasedSeq: 4, chain: { seq: 5 } });

@@ -223,6 +223,47 @@ describe('A session that is erased in the middle of a push', () => {
     60_000,
   );
 
+  /** What the holder has sent may be on its way as long as he might have the lease. */
+  it.each(writes)('lets nothing that comes since overtake the holder: %s is not put over it', async (_, write) => {
+    const harness = await start();
+    await fill(harness);
+    const holder = harness.instance();
+    const frozen = holder.wire.freeze(/^PUT /);
+    const late = write(holder);
+    await frozen.reached;
+    await harness.instance().erase();
+    const since = await harness.instance().inject({ value: 'since', idempotencyKey: 'since' });
+    expect(since.kind).toBe('pending');
+    frozen.goOn();
+    expect(await late).toEqual({ kind: 'erased' });
+    expect(harness.context()).toMatchObject({ k: 'late' });
+
+    await harness.minutes(3);
+
+    expect(harness.context()).toMatchObject({ k: 'since' });
+    expect(await harness.instance().inspect()).toMatchObject({ context: { k: 'since' } });
+    expect((await harness.lane())?.dueAtMs).toBeUndefined();
+  });
+
+  it('leaves the bot what it has, where what comes since expires before it can be sent', async () => {
+    const harness = await start();
+    await harness.instance().inject({ value: 'bot’s' });
+    const holder = harness.instance();
+    const frozen = holder.wire.freeze(/^PUT /);
+    const late = holder.inject({ variables: [variable('other', 1)], budgetMs: 60_000 });
+    await frozen.reached;
+    await harness.instance().erase();
+    const since = { variables: [variable('k', 'since', harness.clock.now() + 1_000)], idempotencyKey: 'since' };
+    expect(await harness.instance().inject(since)).toMatchObject({ kind: 'pending' });
+    frozen.goOn();
+    await late;
+
+    await harness.minutes(3);
+
+    expect(await harness.instance().inject(since)).toMatchObject({ outcome: { code: 'expired-before-push' } });
+    expect(harness.context()).toEqual({ k: 'bot’s', other: 1 });
+  });
+
   it('tells who waits for somebody else’s push', async () => {
     const harness = await start();
     const holder = harness.instance();

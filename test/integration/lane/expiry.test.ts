@@ -570,6 +570,174 @@ describe('SCENARIO 22: an answer that makes no sense, to a change that was made'
       expect(lane?.nextExpiryMs).toBeUndefined();
     },
   );
+
+  it('makes way for what was put before, and is confirmed after it', async () => {
+    const harness = await start();
+    const instance = harness.instance();
+    const onPut = { surface: 'inject', method: 'PUT' } as const;
+    harness.tenant.faults.add({ match: onPut, times: 3, action: { status: 503 } });
+    expect(await instance.inject({ value: 'stays' })).toMatchObject({ kind: 'pending' });
+    harness.tenant.faults.clear();
+    harness.tenant.faults.add({ match: onPut, action: { malformed: 'truncated' } });
+    const passing = { variables: [variable('k', 'passing', inMs(harness, 30_000))] };
+    expect(await instance.inject(passing)).toMatchObject({ outcome: { code: 'upstream-bad-response' } });
+
+    await harness.minutes(3);
+
+    await expectAgreement(harness, { k: 'stays' });
+  });
+
+  it('also when the last attempt is refused, and nobody has heard of the one before', async () => {
+    const harness = await start();
+    const instance = harness.instance();
+    const otp = { variables: [variable('otp', '1234', inMs(harness, HOUR_MS))] };
+    harness.tenant.faults.add({ match: { surface: 'inject' }, times: 3, action: { status: 500, applied: true } });
+    expect(await instance.inject(otp)).toMatchObject({ kind: 'pending' });
+    expect(harness.atTenant('otp')).toBe('1234');
+
+    harness.tenant.faults.clear();
+    harness.tenant.faults.add({ match: { surface: 'inject' }, action: { status: 400 } });
+    await harness.minutes(3);
+
+    expect(outcomesOf(await harness.audit())).toEqual(['pending', 'refused', 'confirmed']);
+    expect(harness.atTenant('otp')).toBeUndefined();
+  });
+});
+
+describe('SCENARIO 10, 22: a change that is refused, and was made all the same by a try before', () => {
+  const writes = [
+    ['inject', (by: Instance, atMs: number) => by.inject({ variables: [variable('otp', '1234', atMs)] })],
+    ['sync', (by: Instance) => by.sync({ data: { otp: '1234', turns: 1 }, ttl: { '/otp': 600 } })],
+  ] as const;
+
+  it.each(writes)('of one push: what was to live for a time only leaves the bot (%s)', async (surface, write) => {
+    const harness = await start();
+    const match = { surface, method: 'PUT' } as const;
+    harness.tenant.faults.add({ match, times: 1, action: { status: 500, applied: true } });
+    harness.tenant.faults.add({ match, times: 1, action: { status: 400 } });
+    const answer = await write(harness.instance(), inMs(harness, 600_000));
+    expect(answer).toMatchObject({ outcome: { kind: 'refused', code: 'upstream-rejected' } });
+    expect(harness.atTenant('otp')).toBe('1234');
+
+    await harness.minutes(2);
+
+    expect(harness.atTenant('otp')).toBeUndefined();
+    expect((await harness.lane())?.nextExpiryMs).toBeUndefined();
+  });
+
+  it.each(writes)(
+    'of an earlier push: what was to live for a time only leaves the bot (%s)',
+    async (surface, write) => {
+      const harness = await start();
+      const match = { surface, method: 'PUT' } as const;
+      const instance = harness.instance();
+      harness.tenant.faults.add({ match, times: 3, action: { reset: 'after' } });
+      harness.tenant.faults.add({ match, times: 1, action: { status: 400 } });
+      expect(await write(instance, inMs(harness, 600_000))).toMatchObject({ kind: 'pending' });
+      expect(harness.atTenant('otp')).toBe('1234');
+      harness.bot({ turns: 2 });
+      await harness.minutes(3);
+      expect((await harness.lane())?.journal).toEqual([]);
+      expect(outcomesOf(await harness.audit())).toContain('refused');
+
+      expect(harness.atTenant('otp')).toBeUndefined();
+      expect((await harness.lane())?.nextExpiryMs).toBeUndefined();
+    },
+  );
+
+  it.each(['upstream-forbidden', 'upstream-rejected'])('of one push: whatever the refusal says (%s)', async (code) => {
+    const harness = await start();
+    const status = code === 'upstream-forbidden' ? 403 : 400;
+    harness.tenant.faults.add({ match: { surface: 'inject' }, times: 1, action: { reset: 'after' } });
+    harness.tenant.faults.add({ match: { surface: 'inject' }, times: 1, action: { status } });
+    const passing = { variables: [variable('otp', '1234', inMs(harness, 600_000))] };
+    expect(await harness.instance().inject(passing)).toMatchObject({ outcome: { code } });
+
+    await harness.minutes(2);
+
+    expect(harness.context()).toEqual({});
+  });
+
+  it('is not taken for the bot’s own by a sync of the same push', async () => {
+    const harness = await start();
+    const onInject = { surface: 'inject', method: 'PUT' } as const;
+    harness.tenant.faults.add({ match: onInject, times: 3, action: { status: 500, applied: true } });
+    const passing = { variables: [variable('otp', '1234', inMs(harness, 600_000))] };
+    expect(await harness.instance().inject(passing)).toMatchObject({ kind: 'pending' });
+    expect(harness.atTenant('otp')).toBe('1234');
+    harness.tenant.faults.add({ match: onInject, times: 1, action: { status: 400 } });
+
+    expect(await harness.instance().sync({ data: { tier: 'gold' } })).toMatchObject({ outcome: { kind: 'confirmed' } });
+
+    await expectAgreement(harness, { tier: 'gold' });
+    // It has left the bot already.
+    expect((await harness.lane())?.nextExpiryMs).toBeUndefined();
+  });
+
+  it('nor by the next sync of the same push, where the upstream would not have them together', async () => {
+    const harness = await start();
+    const onSync = { surface: 'sync', method: 'PUT' } as const;
+    const passing = { data: { otp: '1234' }, ttl: { '/otp': 600 } };
+    harness.tenant.faults.add({ match: onSync, times: 3, action: { status: 503 } });
+    expect(await harness.instance().sync(passing)).toMatchObject({ kind: 'pending' });
+    // Both together, then the first of them alone.
+    harness.tenant.faults.add({ match: onSync, times: 1, action: { status: 400 } });
+    harness.tenant.faults.add({ match: onSync, times: 1, action: { status: 500, applied: true } });
+    harness.tenant.faults.add({ match: onSync, times: 1, action: { status: 400 } });
+
+    expect(await harness.instance().sync({ data: { tier: 'gold' } })).toMatchObject({ outcome: { kind: 'confirmed' } });
+
+    await expectAgreement(harness, { tier: 'gold' });
+    expect(outcomesOf(await harness.audit())).toEqual(['pending', 'refused', 'confirmed']);
+  });
+
+  it('stays where it is as long as it is tried again', async () => {
+    const harness = await start();
+    const match = { surface: 'inject', method: 'PUT' } as const;
+    harness.tenant.faults.add({ match, times: 3, action: { status: 500, applied: true } });
+    const passing = { variables: [variable('otp', '1234', inMs(harness, 600_000))] };
+    expect(await harness.instance().inject(passing)).toMatchObject({ kind: 'pending' });
+    harness.tenant.faults.add({ match, times: 1, action: { malformed: 'html' } });
+    await harness.minutes(1);
+    const lane = await harness.lane();
+    expect(lane?.journal).toHaveLength(1);
+    expect(lane?.nextExpiryMs).toBeUndefined();
+    await harness.minutes(2);
+    await expectAgreement(harness, { otp: '1234' });
+  });
+
+  /** Two injects that wait leave as one request, which is applied, answered 500, and refused when it is repeated. */
+  async function refusedTogether(harness: LaneHarness, forMs: number, ...then: readonly number[]) {
+    const match = { surface: 'inject', method: 'PUT' } as const;
+    const expiresAtMs = inMs(harness, forMs);
+    harness.tenant.faults.add({ match, times: 3, action: { status: 503 } });
+    const inject = (key: string) => harness.instance().inject({ variables: [variable(key, key, expiresAtMs)] });
+    expect(await inject('a')).toMatchObject({ kind: 'pending' });
+    harness.tenant.faults.add({ match, times: 1, action: { status: 500, applied: true } });
+    for (const status of [400, ...then]) harness.tenant.faults.add({ match, times: 1, action: { status } });
+    return inject('b');
+  }
+
+  it('with others: only what was refused leaves the bot', async () => {
+    const harness = await start();
+    expect(await refusedTogether(harness, 600_000, 400)).toMatchObject({ outcome: { kind: 'confirmed' } });
+    expect(harness.context()).toEqual({ a: 'a', b: 'b' });
+
+    await harness.minutes(2);
+
+    await expectAgreement(harness, { b: 'b' });
+  });
+
+  it('with others, and expires before it can be sent alone', async () => {
+    const harness = await start();
+    expect(await refusedTogether(harness, 30_000, 503, 503, 503)).toMatchObject({ kind: 'pending' });
+    expect(harness.context()).toEqual({ a: 'a', b: 'b' });
+
+    await harness.minutes(3);
+
+    expect(harness.context()).toEqual({});
+    expect((await harness.lane())?.journal).toEqual([]);
+  });
 });
 
 describe('Values of one key in two scopes', () => {
@@ -591,6 +759,20 @@ describe('Values of one key in two scopes', () => {
     await harness.minutes(3);
     expect(harness.atTenant('b')).toBeUndefined();
     expect((await harness.lane())?.nextExpiryMs).toBeUndefined();
+  });
+
+  it('one that has taken the place of the bot’s own, of which nobody told the scope, is not the bot’s when it expires', async () => {
+    const harness = await start();
+    const instance = harness.instance();
+    harness.tenant.sessions.changeAsBot(SESSION, { variables: [{ key: 'b', value: 'own', scope: 'global' }] });
+    await instance.sync({ data: { z: 1 } });
+    await instance.inject({ variables: [variable('b', 'ours', inMs(harness, 30_000), 'global')] });
+    await instance.sync({ data: { z: 2 } });
+    expect(await instance.inspect()).toHaveProperty('context', { b: 'ours', z: 2 });
+    harness.clock.advance(30_000);
+    expect(await instance.inspect()).toHaveProperty('context', { z: 2 });
+    await harness.minutes(1);
+    await expectAgreement(harness, { z: 2 });
   });
 
   it('the one that hid another leaves by its key, so that a later inject of the other shows', async () => {
@@ -678,6 +860,33 @@ describe('SCENARIO 10: a value that may have reached the bot, and expires while 
 
     expect(harness.atTenant()).toBe('kept');
     expect(await harness.instance().inspect()).toMatchObject({ context: { k: 'kept' }, pendingOperations: 0 });
+  });
+
+  it('leaves the bot also when putting back what was there is refused, and the rest of its operation leaves', async () => {
+    const harness = await start();
+    const instance = harness.instance();
+    await instance.inject({ variables: [variable('k', 'kept')] });
+    harness.tenant.faults.add({ match: { surface: 'inject' }, times: 3, action: { status: 500, applied: true } });
+    const passing = variable('k', 'passing', inMs(harness, 30_000));
+    expect(await instance.inject({ variables: [passing, variable('rest', 'old')] })).toMatchObject({ kind: 'pending' });
+    harness.clock.advance(40_000);
+
+    harness.tenant.faults.clear();
+    harness.tenant.faults.add({ match: { surface: 'inject' }, action: { status: 400 } });
+    // It leaves together with what was put later, and must not overtake it when it leaves again.
+    expect(await instance.inject({ variables: [variable('rest', 'new')] })).toMatchObject({ kind: 'pending' });
+    expect(harness.context()).toEqual({ k: 'passing', rest: 'new' });
+    await harness.minutes(3);
+
+    await expectAgreement(harness, { k: 'kept', rest: 'new' });
+    expect(outcomesOf(await harness.audit())).toEqual([
+      'confirmed',
+      'pending',
+      'pending',
+      'pending',
+      'confirmed',
+      'confirmed',
+    ]);
   });
 
   it('leaves the bot also when whoever took over from a holder that died could not send anything', async () => {

@@ -7,7 +7,6 @@ export function checkBot({ sessions, endMs }: Evidence, broken: Broken): void {
     for (const [slot, value] of bot) {
       if (effects.of(slot, value).length === 0) broken(`I1 the bot of ${session} has ${slot} from nowhere`);
     }
-    if (Number.isFinite(lane.isContestedFromMs)) continue;
     for (const [slot, all] of effects.bySlot) {
       const ofThisLife = all.filter(({ by }) => by.life === lane.life);
       // The bot keeps what it had when its session was erased here (SPEC 2, erase).

@@ -92,14 +92,26 @@ const ABOUT_MS = 150;
 
 /**
  * An operation that was tried and refused may have reached the bot all the same: by an answer that made no sense, or by an attempt
- * before the one that was refused. Its value is the bot's own from then on, and the bridge does not know that it was to live for a
- * time only.
+ * before the one that was refused.
  */
 export function isUnaccounted(ending: Ending | undefined): boolean {
   // How it ended cannot be read any more: its session was erased since.
   if (ending === undefined) return true;
   if (ending.outcome === 'confirmed') return false;
   return ending.code !== 'expired-before-push' && ending.attempts > 0;
+}
+
+/**
+ * Whether what an operation has left in the bot is the bot's own: of one that is unaccounted for what was to stay, and what has been
+ * put in the place of something of ours, which the bridge still believes to be there. Anything else the bridge takes out again.
+ *
+ * @param all - of the same place
+ */
+export function isLeftToBot(effect: Effect, all: readonly Effect[], endings: ReadonlyMap<string, Ending>): boolean {
+  const ending = endings.get(effect.by.operationId);
+  if (!isUnaccounted(ending)) return false;
+  const isToStay = ending === undefined || effect.expiresAtMs === Number.POSITIVE_INFINITY;
+  return isToStay || all.some(({ by, value }) => value !== undefined && by.version < effect.by.version);
 }
 
 /** It may have expired before it could leave: then its operation is confirmed without it. */
@@ -111,7 +123,7 @@ export function isExpiredOnItsWay({ by, expiresAtMs }: Effect): boolean {
  * What may lie at a place when the operations for which `counts` holds have taken effect, in commit order and nothing else. More than
  * one thing only where nobody can know: after an answer that made no sense, or where a value expired while it was on its way.
  *
- * @param before - of lives of the session before this one: what the bot has of them is its own
+ * @param before - of lives of the session before this one: what the bot has of them is its own, until something is put over it
  */
 export function possibleAt(
   effects: readonly Effect[],
@@ -120,7 +132,7 @@ export function possibleAt(
   before: readonly Effect[] = [],
 ): readonly Possible[] {
   const ofBot = before.map(({ value }) => ({ value, expiresAtMs: Number.POSITIVE_INFINITY }));
-  let possible: readonly Possible[] = [NOTHING];
+  let possible: readonly Possible[] = [NOTHING, ...ofBot];
   for (const effect of effects) {
     const { by, value, expiresAtMs } = effect;
     const ending = endings.get(by.operationId);
@@ -130,10 +142,11 @@ export function possibleAt(
       const isCertain = !isExpiredOnItsWay(effect) && !effect.isDoubtful;
       possible = isCertain ? [here] : [...possible, NOTHING, here];
     } else if (ending.code === 'expired-before-push') possible = [...possible, NOTHING];
-    else if (isUnaccounted(ending)) possible = [...possible, { value, expiresAtMs: Number.POSITIVE_INFINITY }];
+    else if (isLeftToBot(effect, [...before, ...effects], endings))
+      possible = [...possible, { value, expiresAtMs: Number.POSITIVE_INFINITY }];
     else if (ending.attempts > 0) possible = [...possible, here];
   }
-  return [...possible, ...ofBot];
+  return possible;
 }
 
 /** Whether what is seen at a place, some time from `fromMs` to `toMs`, is one of what is possible. */

@@ -33,6 +33,8 @@ export interface SessionEvidence {
   readonly audit: AuditPage | undefined;
   /** What the bot has, by slot. */
   readonly bot: ReadonlyMap<string, JsonValue>;
+  /** When the bot has changed its own context, epoch milliseconds. */
+  readonly botChangesMs: readonly number[];
 }
 
 /** Says what is wrong; it begins with the invariant's name. */

@@ -37,8 +37,6 @@ export interface LaneHistory {
   life: number;
   /** When it was erased, epoch milliseconds. */
   readonly erasedAtMs: number[];
-  /** From when on somebody who was pushing when it was erased may be in the way of others, epoch milliseconds. */
-  isContestedFromMs: number;
 }
 
 /**
@@ -64,7 +62,6 @@ export class Lanes {
         settles: [],
         life: 0,
         erasedAtMs: [],
-        isContestedFromMs: Number.POSITIVE_INFINITY,
       });
     }
   }
@@ -83,16 +80,14 @@ export class Lanes {
       return;
     }
     if (numberOf(after['erasedVersion']) !== numberOf(before?.['erasedVersion']) || isForgotten(before, after)) {
-      this.#erased(history, before, after);
+      this.#erased(history, after);
       return;
     }
     this.#grown(history, before, after);
     this.#ended(history, before, after);
   }
 
-  #erased(history: LaneHistory, before: StoredItem | undefined, after: StoredItem): void {
-    const heldUntilMs = numberOf(before?.['lease']?.M?.['untilMs']);
-    if (heldUntilMs > this.#nowMs()) history.isContestedFromMs = Math.min(history.isContestedFromMs, this.#nowMs());
+  #erased(history: LaneHistory, after: StoredItem): void {
     const upTo = numberOf(after['erasedVersion']);
     for (const each of history.committed) if (each.version <= upTo) each.erasedAtMs ??= this.#nowMs();
     history.life += 1;

@@ -37,6 +37,7 @@ export class Oracle implements WorldWatchers {
   readonly #sightings: Sighting[] = [];
   readonly #underWay = new Map<Crossing, Sighting[]>();
   readonly #transitions: Transition[] = [];
+  readonly #botChanges: { readonly session: SessionId; readonly atMs: number }[] = [];
 
   constructor(world: World, sessions: readonly SessionId[]) {
     this.#world = world;
@@ -82,6 +83,11 @@ export class Oracle implements WorldWatchers {
     this.budget.heard(arrival, this.#world.timeline.exactMs);
   }
 
+  /** The bot is about to change its own context. */
+  botChanged(session: SessionId): void {
+    this.#botChanges.push({ session, atMs: this.#world.timeline.exactMs });
+  }
+
   tableFailed(process: Process, pk: string): void {
     if (pk.startsWith('RATE#')) this.budget.isAlone(process, this.#world.timeline.exactMs);
   }
@@ -122,7 +128,9 @@ export class Oracle implements WorldWatchers {
         endings.set(operationId, { ...ending, attempts: ending.attempts + payload.attempts });
       }
       const bot = slotsIn(this.#world.tenant.sessions.inspect(session)?.context ?? {});
-      sessions.push({ session, lane, audit, endings, bot, effects: new Effects(lane.committed, callsById) });
+      const effects = new Effects(lane.committed, callsById);
+      const botChangesMs = this.#botChanges.filter((each) => each.session === session).map(({ atMs }) => atMs);
+      sessions.push({ session, lane, audit, endings, bot, effects, botChangesMs });
     }
     const evidence: Evidence = {
       calls: clients.calls,

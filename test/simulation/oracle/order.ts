@@ -1,4 +1,4 @@
-import { type Effect, isExpiredOnItsWay, isUnaccounted } from './effects.ts';
+import { type Effect, isExpiredOnItsWay, isLeftToBot, isUnaccounted } from './effects.ts';
 import type { Broken, Evidence, SessionEvidence } from './evidence.ts';
 import type { Sighting } from './sightings.ts';
 
@@ -11,7 +11,7 @@ export function checkOrder({ sightings, sessions }: Evidence, broken: Broken): v
   }
 }
 
-function checkSighting(sighting: Sighting, { lane, effects, endings }: SessionEvidence, broken: Broken): void {
+function checkSighting(sighting: Sighting, { effects, endings }: SessionEvidence, broken: Broken): void {
   const { session, slot, value, leftMs, byClockMs } = sighting;
   const own = effects.of(slot, value);
   const what = `${slot} = ${JSON.stringify(value).slice(0, 24)} of ${session}`;
@@ -19,16 +19,16 @@ function checkSighting(sighting: Sighting, { lane, effects, endings }: SessionEv
     broken(`I1 ${what} was sent, and nobody had committed it`);
     return;
   }
-  // Whoever was pushing when it was erased has lost the lease, and goes on until his deadline.
-  if (lane.isContestedFromMs < leftMs) return;
   // What the bot has kept of an erased session is the bot's own.
-  const isOurs = ({ by }: Effect) =>
-    (by.erasedAtMs ?? Number.POSITIVE_INFINITY) > leftMs && !isUnaccounted(endings.get(by.operationId));
+  const all = effects.bySlot.get(slot) ?? [];
+  const isOurs = (effect: Effect) =>
+    (effect.by.erasedAtMs ?? Number.POSITIVE_INFINITY) > leftMs && !isLeftToBot(effect, all, endings);
   if (own.every((effect) => effect.expiresAtMs <= byClockMs && isOurs(effect)))
     broken(`I5 ${what} was sent after it had expired`);
-  if (!own.some(isOurs)) return;
+  // So is what was refused, and has reached the bot all the same. What has been replaced since an erase is in nobody's hands.
+  if (own.every(({ by }) => by.erasedAtMs === undefined && isUnaccounted(endings.get(by.operationId)))) return;
   const version = Math.max(...own.map(({ by }) => by.version));
-  const later = (effects.bySlot.get(slot) ?? []).find(
+  const later = all.find(
     (effect) =>
       effect.by.version > version &&
       (effect.by.endedAtMs ?? Number.POSITIVE_INFINITY) < leftMs &&

@@ -2,9 +2,11 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { valueHash } from '../../../lib/context/canonicalJson.ts';
 import type { JsonObject, JsonValue } from '../../../lib/context/json.ts';
+import { jsonEquals } from '../../../lib/context/jsonEquals.ts';
 import { leavesOf } from '../../../lib/context/leaves.ts';
 import { nextExpiryMs } from '../../../lib/context/leaving.ts';
 import {
+  BOT,
   contextOf,
   EMPTY_MIRROR,
   expiredVariables,
@@ -291,6 +293,38 @@ describe('reconcile', () => {
     );
   });
 
+  describe('where the bot shows what a weaker scope has', () => {
+    const byBot = { ...by, source: BOT };
+    const global = known('/k', { a: 1 }, { scope: 'global', expiresAtMs: NOW + 9 });
+    const hiding = [known('/k/a', 2, { via: 'sync', source: BOT }), known('/k/b', 2, { via: 'sync' })];
+    const user = known('/k', 3, { scope: 'user' });
+
+    it('what hid that is gone, and it stays what it was', () => {
+      expect(reconcile([...hiding, global, user], { k: { a: 1 } }, byBot)).toEqual([global]);
+    });
+
+    it('of several that are alike the strongest stays seen, and hides the others', () => {
+      const same = known('/k', { a: 1 });
+      const next = reconcile([user, same, global], { k: { a: 1 } }, byBot);
+      expect(new Set(next)).toEqual(new Set([same, global]));
+    });
+
+    it('not when it shows anything else, or when it is no doing of the bot’s', () => {
+      for (const [shown, origin] of [
+        [{ a: 1, b: 2 }, byBot],
+        [{ a: 1 }, by],
+      ] as const) {
+        const next = reconcile([...hiding, global], { k: shown }, origin);
+        expect(new Set(next.map(({ scope }) => scope))).toEqual(new Set(['session', 'global']));
+      }
+    });
+
+    it('as it looks there, without what is internal', () => {
+      const shownAs = (value: JsonValue) => (jsonEquals(value, { a: 1 }) ? 'stripped' : value);
+      expect(reconcile([global, user], { k: 'stripped' }, byBot, { shownAs })).toEqual([global]);
+    });
+  });
+
   it('a top-level member that is gone is gone from all scopes', () => {
     const before = SCOPES.flatMap((scope) => [known('/k/a', 1, { scope }), known('/stays', 1, { scope })]);
     const next = reconcile(before, { stays: 1 }, by);
@@ -404,8 +438,8 @@ describe('reconcile', () => {
 
   it('property: the variables make up the context they were reconciled with, whatever was there before', () => {
     fc.assert(
-      fc.property(mirrored, context, (before, next) => {
-        const reconciled = reconcile(before, next, by);
+      fc.property(mirrored, context, fc.constantFrom('client', BOT), (before, next, source) => {
+        const reconciled = reconcile(before, next, { ...by, source });
         expect(contextOf(reconciled)).toEqual(next);
         expect(mirrorOf(7, reconciled).variables.size).toBe(reconciled.length);
       }),
@@ -414,9 +448,9 @@ describe('reconcile', () => {
 
   it('property: reconciled with what it shows already, a mirror stays as it is', () => {
     fc.assert(
-      fc.property(mirrored, (before) => {
+      fc.property(mirrored, fc.constantFrom('client', BOT), (before, source) => {
         const shown: JsonObject = contextOf(before);
-        expect(mirrorOf(1, reconcile(before, shown, by))).toEqual(mirrorOf(1, before));
+        expect(mirrorOf(1, reconcile(before, shown, { ...by, source }))).toEqual(mirrorOf(1, before));
       }),
     );
   });

@@ -170,6 +170,24 @@ describe('What both sides have changed differently', () => {
     }
   });
 
+  it('is decided for the whole of an object that has replaced what was there on our side, and only for that', () => {
+    const sides = {
+      base: { a: { x: 1 }, b: {} },
+      ours: { a: { y: 2 }, b: { y: 2 } },
+      theirs: { a: { x: 3 }, b: { x: 3 } },
+    };
+    const said = { a: { y: 2 }, b: { y: 2 } };
+    const anew = new Set(['/a']);
+    const result = threeWayMerge({ ...sides, said, anew }, ours);
+    expect(result.merged).toStrictEqual({ a: { y: 2 }, b: { x: 3, y: 2 } });
+    expect(result.conflicts).toStrictEqual([
+      { path: '/a', base: { x: 1 }, ours: { y: 2 }, theirs: { x: 3 }, chosen: 'ours' },
+    ]);
+    expect(threeWayMerge({ ...sides, said, anew }, theirs).merged['a']).toBe(sides.theirs.a);
+    const unmoved = { ...sides, theirs: sides.base, said, anew };
+    expect(threeWayMerge(unmoved, neverAsked).merged).toStrictEqual({ a: { y: 2 }, b: { y: 2 } });
+  });
+
   it('is reported with what each side has; a side that has nothing is left out', () => {
     // Prepare
     const base = { a: { x: 1 }, b: 1, d: 1 };

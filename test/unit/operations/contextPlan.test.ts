@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { valueHash } from '../../../lib/context/canonicalJson.ts';
 import { isInternalName, withoutInternal } from '../../../lib/context/internalKeys.ts';
-import type { JsonObject } from '../../../lib/context/json.ts';
+import { isJsonObject, type JsonObject } from '../../../lib/context/json.ts';
 import { leavesOf, valueAt } from '../../../lib/context/leaves.ts';
 import { leavingOf } from '../../../lib/context/leaving.ts';
 import { mergePatch } from '../../../lib/context/mergePatch.ts';
@@ -174,6 +174,28 @@ describe('Deletions', () => {
     expect(sentBy(plan)).toEqual({});
     expect(changesOf(plan, 2).map(({ path }) => path)).toEqual(['/bots/a']);
     expect(changesOf(plan, 3)).toEqual([gone('/bots/a', 1), gone('/bots/b', 5), gone('/bots/c/d', 6)]);
+  });
+
+  it('of an object into which a later sync of the same push writes take out of it what only the bot has', () => {
+    const operations = [sync(2, { a: null, b: 'none', other: 1 }), sync(3, { a: { b: 3 }, b: { x: 1 } })];
+    const plan = planFor({ base, theirs: { a: { b: 1, c: 2, bots: 5 }, b: { bots: 6 } }, operations });
+    expect(sentBy(plan)).toEqual({ a: { b: 3 }, b: { x: 1 }, other: 1 });
+    expect(at(plan, '/a/bots')).toBeUndefined();
+    const conflicts = [
+      { path: '/a', base: { b: 1, c: 2 }, ours: { b: 3 }, theirs: { b: 1, c: 2, bots: 5 }, chosen: 'ours' },
+      { path: '/b', ours: { x: 1 }, theirs: { bots: 6 }, chosen: 'ours' },
+    ];
+    expect(reportOf(plan, 2).conflicts).toEqual(conflicts);
+    expect(reportOf(plan, 3).conflicts).toEqual(conflicts);
+  });
+
+  it('of an object into which a later sync writes leave it to the bot where the schema prefers that', () => {
+    const schema = { properties: { a: { 'x-conflict': 'theirs' } } };
+    const operations = [sync(2, { a: null }), sync(3, { a: { b: 3 } })];
+    const moved = planFor({ base, theirs: { a: { b: 1, c: 2, bots: 5 } }, operations, schema });
+    expect(moved.context).toEqual({ a: { b: 1, c: 2, bots: 5 } });
+    const same = planFor({ base, theirs: { a: { b: 1, c: 2 } }, operations, schema });
+    expect(same.context).toEqual({ a: { b: 3 } });
   });
 
   it('of what only the bot has are not done where the schema prefers the bot', () => {
@@ -935,6 +957,30 @@ describe('Any plan', () => {
         const plan = planFor({ base, theirs, operations: [sync(2, data)] });
         expect(plan.context).toEqual(mergePatch(theirs, data));
         expect(reportOf(plan, 2).conflicts).toEqual([]);
+      }),
+    );
+  });
+
+  /** A bot that puts things beside ours, and changes them; what was an object with it stays one. */
+  const keepsObjects = (before: JsonObject, after: JsonObject): boolean =>
+    Object.entries(before).every(([name, value]) => {
+      if (!isJsonObject(value)) return true;
+      const now = Object.hasOwn(after, name) ? after[name] : undefined;
+      return isJsonObject(now) && keepsObjects(value, now);
+    });
+
+  it('property: several syncs in one push lead where one push after the other leads', () => {
+    fc.assert(
+      fc.property(shownMirrors, patch, fc.array(patch, { minLength: 2, maxLength: 4 }), (base, moves, patches) => {
+        const theirs = mergePatch(shownBy(base), moves) as JsonObject;
+        fc.pre(keepsObjects(shownBy(base), theirs));
+        const operations = patches.map((data, index) => sync(2 + index, data));
+        let apart = { base, theirs };
+        for (const operation of operations) {
+          const { applied, context } = planFor({ ...apart, operations: [operation] });
+          apart = { base: applied.mirror, theirs: context };
+        }
+        expect(planFor({ base, theirs, operations }).context).toEqual(apart.theirs);
       }),
     );
   });

@@ -204,6 +204,10 @@ describe('settlementOf', () => {
     it.each<[string, WriteResult]>([
       ['what was sent and never answered', unheard],
       ['what got an answer that was none', refused('upstream-bad-response')],
+      [
+        'what was sent, never answered, and refused when it was repeated',
+        { kind: 'refused', code: 'upstream-forbidden', attempts: 2, outcomeUnknown: true },
+      ],
     ])('is remembered by its version: %s', (_what, result) => {
       expect(unknownVersion([confirmed, result])).toBe(2);
     });

@@ -527,6 +527,16 @@ describe('Method: pause', () => {
     expect(clock.now()).toBeGreaterThanOrEqual(startMs + 120_000);
   });
 
+  it('SCENARIO 16: one that another instance has begun is seen when a slot is given back, by those who hold permits still', async () => {
+    const { instance, store, startMs } = prepare();
+    const governor = instance();
+    const [unused] = await Promise.all([1, 2].map(() => governor.acquire({ deadlineMs: startMs })));
+    if (unused?.granted !== true) throw new Error('expected a permit');
+    await store.pause('tenant', startMs + 10_000);
+    await unused.permit.release();
+    expect(governor.pausedUntilMs).toBe(startMs + 10_000);
+  });
+
   it('keeps the longer of two pauses', async () => {
     const { instance, startMs } = prepare();
     const governor = instance();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { SessionId } from '../../../../lib/context/sessionId.ts';
-import type { AuditPage, Lane, SessionKey } from '../../../../lib/operations/ports/sessionStore.ts';
+import { type AuditPage, type Lane, NOBODY, type SessionKey } from '../../../../lib/operations/ports/sessionStore.ts';
 import {
   archive,
   auditOf,
@@ -30,6 +30,7 @@ import {
 import type { StoreUnderTest } from './storeUnderTest.ts';
 
 const VALID = { valid: true, brokenAt: null };
+const LEASE_OVER = { ...newLease(), untilMs: START_MS };
 
 export function eraseContract(store: StoreUnderTest): void {
   async function trailOf(sessionId: SessionId, nowMs = START_MS): Promise<AuditPage> {
@@ -56,7 +57,7 @@ export function eraseContract(store: StoreUnderTest): void {
     return key;
   }
 
-  /** A session with work settled and archived, settled only, pending and refused, in the hands of a holder. */
+  /** A session with work settled and archived, settled only, pending and refused, left by a holder whose time is over. */
   async function busySession(): Promise<{ sessionId: SessionId; lane: Lane; stateRef: string }> {
     const sessionId = newSession();
     await operateWithMirror(store(), sessionId, [newVariable('a', 1)]);
@@ -64,7 +65,8 @@ export function eraseContract(store: StoreUnderTest): void {
     const large = [newVariable('a', 2), newVariable('large', incompressible(2_000))];
     const operation = newOperation({ idempotencyHash: keyHash('settled') });
     const stateRef = await operateWithMirror(store(), sessionId, large, { operation });
-    await commit(store(), sessionId, { operation: newOperation({ idempotencyHash: keyHash('pending') }) });
+    const pending = newOperation({ idempotencyHash: keyHash('pending') });
+    await commit(store(), sessionId, { operation: pending, lease: LEASE_OVER });
     await store().noteRefusal(sessionId, newRefusal(), START_MS);
     return { sessionId, lane: await laneOf(store(), sessionId), stateRef };
   }
@@ -232,16 +234,34 @@ export function eraseContract(store: StoreUnderTest): void {
         expect(await store().erase(lane, newErasure())).toBe(false);
       });
 
-      it('by a lease alone is erased: its holder is fenced out', async () => {
+      it.each<[string, typeof LEASE_OVER | undefined]>([
+        ['of a free lane', undefined],
+        ['left by somebody', LEASE_OVER],
+      ])(
+        'by a lease alone, %s, is not erased either: when its holder is through, nobody would know',
+        async (_, left) => {
+          const sessionId = newSession();
+          if (left === undefined) await operate(store(), sessionId);
+          else await commit(store(), sessionId, { lease: left });
+          const lane = await laneOf(store(), sessionId);
+          const holder = await store().takeLease({ sessionId }, newLease(), START_MS);
+          if (holder === undefined) throw new Error('somebody holds the lane');
+
+          expect(await store().erase(lane, newErasure())).toBe(false);
+
+          expect(await laneOf(store(), sessionId)).toMatchObject({ lease: holder.lease });
+        },
+      );
+
+      it('by another holder’s lease is not erased either', async () => {
         const sessionId = newSession();
-        await operate(store(), sessionId);
-        const lane = await laneOf(store(), sessionId);
-        const holder = await store().takeLease({ sessionId }, newLease(), START_MS);
-        if (holder === undefined) throw new Error('somebody holds the lane');
+        const { lane } = await commit(store(), sessionId);
+        const successor = newLease(START_MS + HOUR_MS);
+        await store().takeLease({ sessionId }, successor, START_MS + HOUR_MS);
 
-        expect(await store().erase(lane, newErasure())).toBe(true);
+        expect(await store().erase(lane, newErasure())).toBe(false);
 
-        expect(await store().settle(holder, settlementOf(holder))).toBe('fenced');
+        expect(await laneOf(store(), sessionId)).toMatchObject({ lease: successor });
       });
     });
 
@@ -249,7 +269,6 @@ export function eraseContract(store: StoreUnderTest): void {
       it('is fenced out, and what it writes late opens for nobody', async () => {
         // Prepare
         const { sessionId, lane } = await busySession();
-        expect(lane.lease).toBeDefined();
         await erase(store(), sessionId);
 
         // Act: mirror, outbox and settle of an operation that was under way.
@@ -270,6 +289,43 @@ export function eraseContract(store: StoreUnderTest): void {
         const page = await trailOf(sessionId);
         expect(page.chain).toEqual(VALID);
         expect(told(page)).toEqual([undefined, undefined, 'erase']);
+      });
+
+      it('may go on sending until its end, and nobody else gets it before: not an operation that comes since', async () => {
+        // Prepare
+        const sessionId = newSession();
+        const lease = newLease();
+        const { lane } = await commit(store(), sessionId, { lease });
+
+        // Act
+        await erase(store(), sessionId);
+
+        // Assess
+        const kept = { fence: NOBODY, untilMs: lease.untilMs };
+        expect(await store().settle(lane, settlementOf(lane))).toBe('fenced');
+        expect(await store().readProgress({ sessionId })).toMatchObject({ lease: kept });
+        expect(await dueSessions(lease.untilMs)).toEqual([]);
+        const next = await commit(store(), sessionId);
+        expect(next).toMatchObject({ holdsLease: false, lane: { lease: kept } });
+        expect(await dueSessions(lease.untilMs)).toHaveLength(1);
+        expect(await store().takeLease({ sessionId }, newLease(), lease.untilMs - 1)).toBeUndefined();
+        const taken = await store().takeLease({ sessionId }, newLease(), lease.untilMs);
+        expect(taken).toMatchObject({ journal: [{ version: next.version }] });
+      });
+
+      it('keeps its end, however often the session is erased meanwhile', async () => {
+        const sessionId = newSession();
+        const lease = newLease();
+        await commit(store(), sessionId, { lease });
+        await erase(store(), sessionId);
+        expect(await store().erase(await laneOf(store(), sessionId), newErasure(START_MS + 1))).toBe(true);
+        await commit(store(), sessionId);
+
+        await erase(store(), sessionId, START_MS + 1);
+
+        const erased = await laneOf(store(), sessionId);
+        expect(erased).toMatchObject({ erasedVersion: 2, journal: [], lease: { untilMs: lease.untilMs } });
+        expect(told(await trailOf(sessionId))).toEqual([undefined, 'erase']);
       });
 
       it('is fenced out of the session that begins anew, too', async () => {
@@ -354,7 +410,7 @@ export function eraseContract(store: StoreUnderTest): void {
       it('can be asked for by those who know its id, and by nobody else', async () => {
         // Prepare: the key of a session, as the schedule has got it a moment before.
         const sessionId = newSession();
-        await commit(store(), sessionId, { dueAtMs: START_MS });
+        await commit(store(), sessionId, { lease: LEASE_OVER });
         const key = await dueKey(START_MS);
         expect(await store().readLane(key)).toMatchObject({ sessionId });
 

@@ -18,7 +18,7 @@ export function rateStoreContract(name: string, makeStore: () => Promise<RateSto
     it('holds nothing at first, also after a slot was given back that nobody had', async () => {
       expect(await store.read('cell')).toBeUndefined();
 
-      await store.release('cell', { intervalMs: INTERVAL_MS });
+      expect(await store.release('cell', { intervalMs: INTERVAL_MS })).toBeUndefined();
 
       expect(await store.read('cell')).toBeUndefined();
     });
@@ -77,9 +77,10 @@ export function rateStoreContract(name: string, makeStore: () => Promise<RateSto
     it('takes a slot back', async () => {
       await store.reserveIdle('cell', { nowMs: START_MS, intervalMs: 600 });
 
-      await store.release('cell', { intervalMs: 600 });
+      const found = await store.release('cell', { intervalMs: 600 });
 
-      expect(await store.read('cell')).toEqual({ tatMs: START_MS, pausedUntilMs: 0 });
+      expect(found).toEqual({ tatMs: START_MS, pausedUntilMs: 0 });
+      expect(await store.read('cell')).toEqual(found);
       expect(await store.reserveIdle('cell', idle())).toBeDefined();
     });
 

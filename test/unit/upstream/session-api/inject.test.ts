@@ -170,6 +170,20 @@ describe('Method: inject, the answer', () => {
     expect(await inject()).toEqual({ kind: 'refused', code, attempts: 1, upstreamStatus: status });
     expect(network.to(PATH)).toHaveLength(1);
   });
+
+  it.each<[number, object]>([
+    [500, { outcomeUnknown: true }],
+    [503, {}],
+  ])('SCENARIO 10: after a %i it says whether that may have been applied', async (status, unknown) => {
+    const { inject } = prepare(
+      inTurn(
+        () => json(status, {}),
+        () => json(400, {}),
+      ),
+    );
+    const refused = { kind: 'refused', code: 'upstream-rejected', attempts: 2, upstreamStatus: 400 };
+    expect(await inject()).toEqual({ ...refused, ...unknown });
+  });
 });
 
 describe('SCENARIO 18: 401', () => {
