@@ -1,4 +1,4 @@
-import { isPossible, possibleAt } from './effects.ts';
+import { isPossible, mayBeHidden, possibleAt } from './effects.ts';
 import type { Broken, Evidence } from './evidence.ts';
 
 /** I1, I3, I5: in the end the bot has at each place what was confirmed last, and nothing that has expired. */
@@ -8,6 +8,7 @@ export function checkBot({ sessions, endMs }: Evidence, broken: Broken): void {
       if (effects.of(slot, value).length === 0) broken(`I1 the bot of ${session} has ${slot} from nowhere`);
     }
     for (const [slot, all] of effects.bySlot) {
+      if (mayBeHidden(slot, lane)) continue;
       const ofThisLife = all.filter(({ by }) => by.life === lane.life);
       // The bot keeps what it had when its session was erased here (SPEC 2, erase).
       const erased = all.filter(({ by }) => by.life < lane.life);

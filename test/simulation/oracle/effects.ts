@@ -1,7 +1,7 @@
 import type { JsonValue } from '../../../lib/context/json.ts';
 import type { AuditPayload } from '../../../lib/operations/ports/sessionStore.ts';
 import type { Call } from '../clients/calls.ts';
-import type { Committed } from './lanes.ts';
+import type { Committed, LaneHistory } from './lanes.ts';
 
 /** What one operation of one session does to one place. */
 export interface Effect {
@@ -112,6 +112,14 @@ export function isLeftToBot(effect: Effect, all: readonly Effect[], endings: Rea
   if (!isUnaccounted(ending)) return false;
   const isToStay = ending === undefined || effect.expiresAtMs === Number.POSITIVE_INFINITY;
   return isToStay || all.some(({ by, value }) => value !== undefined && by.version < effect.by.version);
+}
+
+/**
+ * What an erased session has left in the bot is found in no scope, and kept in the session's: there it hides what a weaker scope is
+ * given after that.
+ */
+export function mayBeHidden(slot: string, { life }: Pick<LaneHistory, 'life'>): boolean {
+  return life > 0 && slot.startsWith('global:');
 }
 
 /** It may have expired before it could leave: then its operation is confirmed without it. */

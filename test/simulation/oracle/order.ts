@@ -1,4 +1,4 @@
-import { type Effect, isExpiredOnItsWay, isLeftToBot, isUnaccounted } from './effects.ts';
+import { type Effect, isExpiredOnItsWay, isLeftToBot, isUnaccounted, mayBeHidden } from './effects.ts';
 import type { Broken, Evidence, SessionEvidence } from './evidence.ts';
 import type { Sighting } from './sightings.ts';
 
@@ -11,7 +11,7 @@ export function checkOrder({ sightings, sessions }: Evidence, broken: Broken): v
   }
 }
 
-function checkSighting(sighting: Sighting, { effects, endings }: SessionEvidence, broken: Broken): void {
+function checkSighting(sighting: Sighting, { lane, effects, endings }: SessionEvidence, broken: Broken): void {
   const { session, slot, value, leftMs, byClockMs } = sighting;
   const own = effects.of(slot, value);
   const what = `${slot} = ${JSON.stringify(value).slice(0, 24)} of ${session}`;
@@ -19,6 +19,7 @@ function checkSighting(sighting: Sighting, { effects, endings }: SessionEvidence
     broken(`I1 ${what} was sent, and nobody had committed it`);
     return;
   }
+  if (mayBeHidden(slot, lane)) return;
   // What the bot has kept of an erased session is the bot's own.
   const all = effects.bySlot.get(slot) ?? [];
   const isOurs = (effect: Effect) =>
