@@ -51,6 +51,9 @@ const NEVER_MADE = /[\\/](Sha256Js|DefaultRateLimiter|AdaptiveRetryStrategy|getI
 /** Made with every signer, and asked only by who signs the events of a stream (2 KiB). */
 const NEVER_ASKED = /[\\/]HeaderFormatter\.js$/;
 
+/** For loggers that there are not, it would copy whatever is sent and received, each time (1 KiB, and 0.1 ms of each request). */
+const NEVER_LOGGED = /[\\/]loggerMiddleware\.js$/;
+
 /** The SDK's clients import their whole package.json for one member of it. */
 const AWS_PACKAGE_JSON = /[\\/]@aws-sdk[\\/][^\\/]+[\\/]package\.json$/;
 
@@ -125,6 +128,10 @@ const dietWith = ({ tenantSchema, crmSources }: Readonly<Record<'tenantSchema' |
       contents: `export class ${NEVER_MADE.exec(path)?.[1]} { constructor() { throw new Error('left out of this bundle'); } }`,
     }));
     onLoad({ filter: NEVER_ASKED }, () => ({ contents: 'export class HeaderFormatter {}' }));
+    onLoad({ filter: NEVER_LOGGED }, () => ({
+      contents: `export const getLoggerPlugin = () => ({ applyToStack() {} });
+export const loggerMiddleware = getLoggerPlugin, loggerMiddlewareOptions = {};`,
+    }));
     onLoad({ filter: CRM_SOURCES }, () => ({ contents: crmSources }));
     onLoad({ filter: AWS_PACKAGE_JSON }, async ({ path }) => {
       const { version } = JSON.parse(await readFile(path, 'utf8'));

@@ -15,7 +15,7 @@ import {
   mirrorId,
   visibleVariables,
 } from '../context/mirror.ts';
-import { tokensOf } from '../context/pointer.ts';
+import { pointerOf, tokensOf } from '../context/pointer.ts';
 import type { Scope, Variable } from '../context/variables.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';
@@ -604,6 +604,9 @@ class Push {
         // An expiry may take several requests: what one of them has spoilt, the next one does not mend.
         const { kind } = this.#attempts.get(operation.entry.operationId)?.result ?? result;
         if (kind === 'confirmed' || kind === result.kind) this.#note(operation, result);
+      }
+      if (result.kind === 'confirmed') {
+        for (const { scope, key } of expired ?? []) this.#forgotten.add(mirrorId({ scope, path: pointerOf([key]) }));
       }
       this.#hasRefused ||= result.kind === 'refused';
       this.#report(result);

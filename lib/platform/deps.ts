@@ -52,6 +52,8 @@ import { Vault } from './vault.ts';
 export const STORE_CLIENT = {
   maxAttempts: 3,
   retryMode: 'standard',
+  // What a request goes through is the same each time, and is put together once.
+  cacheMiddleware: true,
   requestHandler: { connectionTimeout: 1_000, requestTimeout: 1_200, throwOnRequestTimeout: true },
 } as const;
 
@@ -260,14 +262,6 @@ export const wireCrm = (
   };
 };
 
-/** The way to the table, which every answer waits for twice: what a request goes through is put together once. */
-function tableClient({ region, credentials }: Config['aws']): DynamoDBClient {
-  const client = new DynamoDBClient({ region, credentials, ...STORE_CLIENT, cacheMiddleware: true });
-  // For a logger that there is not, it would copy whatever is sent and received.
-  client.middlewareStack.remove('loggerMiddleware');
-  return client;
-}
-
 /**
  * The composition root: the real clock, randomness, network, table and secrets.
  * @throws {ConfigError} when the environment is incomplete.
@@ -286,7 +280,11 @@ export function createBridge<Services, More extends object = object>(
     config.secretId,
     clock,
   );
-  const table = new Table({ client: tableClient(config.aws), tableName: config.tableName, clock });
+  const table = new Table({
+    client: new DynamoDBClient({ region, credentials, ...STORE_CLIENT }),
+    tableName: config.tableName,
+    clock,
+  });
 
   let wired: { readonly secrets: BridgeSecrets; readonly services: Services } | undefined;
   const services = async () => {

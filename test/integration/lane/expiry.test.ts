@@ -775,6 +775,20 @@ describe('Values of one key in two scopes', () => {
     await expectAgreement(harness, { z: 2 });
   });
 
+  it('the one that hid another leaves once, also where the context is rewritten by the same run', async () => {
+    const harness = await start();
+    const instance = harness.instance();
+    await instance.inject({ variables: [inScope('S', 'session', undefined, harness)] });
+    await instance.inject({ variables: [inScope('U', 'user', 30_000, harness)] });
+    await instance.sync({ data: { z: 1 }, ttl: { '/z': 30 } });
+    harness.clock.advance(30_000);
+    expect(await sentByOneRun(harness)).toEqual(['PUT inject', 'GET sync', 'PUT sync']);
+    await expectAgreement(harness, { b: 'S' });
+    expect((await harness.lane())?.nextExpiryMs).toBeUndefined();
+    const [expiry] = await expiriesOf(harness);
+    expect(expiry?.changes.map(({ path, scope }) => `${scope}:${path}`).sort()).toEqual(['session:/z', 'user:/b']);
+  });
+
   it('the one that hid another leaves by its key, so that a later inject of the other shows', async () => {
     const harness = await start();
     const instance = harness.instance();
