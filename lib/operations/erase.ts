@@ -32,8 +32,8 @@ export async function erase(deps: EraseDeps, command: EraseCommand): Promise<boo
   do {
     const lane = await store.readLane({ sessionId });
     if (lane === undefined) {
-      await store.eraseWithoutLane({ sessionId });
-      return true;
+      if (await store.eraseWithoutLane({ sessionId })) return true;
+      continue;
     }
     const nowMs = clock.now();
     const payload = {

@@ -24,7 +24,7 @@ export class DynamoSessionStore extends DynamoLaneStore implements SessionStore 
     super(table, vault, options);
     this.#vault = vault;
     this.#audit = new AuditTrail(table, this.reader, this.payloads, vault);
-    this.#eraser = new Eraser(table, this.lanes, this.reader);
+    this.#eraser = new Eraser(table, this.lanes);
   }
 
   async readHistory(lane: Lane, version: number) {

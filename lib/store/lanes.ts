@@ -43,7 +43,7 @@ const JOURNAL_INLINE_BYTES = 1_024;
  * A commit that the SDK has given up, and sent again, may land so late, also from a process that was frozen meanwhile: for so long
  * its id is remembered, as a ULID tells the time.
  */
-const LATE_MS = 60_000;
+export const LATE_MS = 60_000;
 /** An audit entry's payload lies in the lane up to this, whatever else does; */
 const AUDIT_INLINE_BYTES = 700;
 /** and up to this while the payloads of one settle stay below the second together, and nothing older is carried along. */
@@ -118,6 +118,7 @@ export class Lanes {
     const payload = await this.#payloads.store(pk, encode(operation.payload), {
       inlineBytes: JOURNAL_INLINE_BYTES,
       keepUntilMs: nowMs + PENDING_KEPT_MS,
+      operationId: operation.operationId,
     });
     const key = operation.idempotencyHash;
     const generation = generationOf(nowMs);

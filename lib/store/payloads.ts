@@ -28,11 +28,20 @@ export class Payloads {
   async store(
     pk: string,
     plain: Uint8Array,
-    options: { readonly inlineBytes: number; readonly keepUntilMs: number; readonly key?: KeyObject },
+    options: {
+      readonly inlineBytes: number;
+      readonly keepUntilMs: number;
+      readonly key?: KeyObject;
+      /** The operation that is to be committed with it. */
+      readonly operationId?: string;
+    },
   ): Promise<StoredPayload> {
     const sealed = this.#vault.seal(pk, plain, options.key);
     if (sealed.byteLength <= options.inlineBytes) return sealed;
-    return this.#write(pk, sealed, options.keepUntilMs);
+    const { ref, items } = this.#placeOf(pk, sealed, options.keepUntilMs);
+    const { operationId } = options;
+    await this.#table.putMany(items.map((item) => ({ ...item, ...(operationId !== undefined && { operationId }) })));
+    return ref;
   }
 
   /**
@@ -47,12 +56,6 @@ export class Payloads {
     const placed = plains.map((plain) => this.#placeOf(pk, this.#vault.seal(pk, plain, key), keepUntilMs));
     await this.#table.putMany(placed.flatMap(({ items }) => items));
     return placed.map(({ ref }) => ref);
-  }
-
-  async #write(pk: string, sealed: Uint8Array, keepUntilMs: number): Promise<string> {
-    const { ref, items } = this.#placeOf(pk, sealed, keepUntilMs);
-    await this.#table.putMany(items);
-    return ref;
   }
 
   /** The reference of a sealed payload, and the items that it is under that name. */

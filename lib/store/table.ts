@@ -135,16 +135,25 @@ export class Table {
     );
   }
 
-  /** The keys of all items whose sort key begins with `prefix`. Costs as many read units as the items themselves would. */
-  async *queryKeys(query: { readonly pk: string; readonly prefix: string }): AsyncGenerator<Key> {
+  /**
+   * The keys of all items whose sort key begins with `prefix`, with the operation that is to be committed with an item. Costs as
+   * many read units as the items themselves would.
+   */
+  async *queryKeys(query: {
+    readonly pk: string;
+    readonly prefix: string;
+  }): AsyncGenerator<{ readonly key: Key; readonly operationId: string | undefined }> {
     const items = this.#pages({
       TableName: this.#name,
       KeyConditionExpression: 'pk = :pk AND begins_with(sk, :prefix)',
       ExpressionAttributeValues: marshall({ ':pk': query.pk, ':prefix': query.prefix }),
-      ProjectionExpression: 'pk, sk',
+      ProjectionExpression: 'pk, sk, operationId',
       ConsistentRead: true,
     });
-    for await (const { pk, sk } of items) yield { pk: String(pk), sk: String(sk) };
+    for await (const { pk, sk, operationId } of items) {
+      const isOperation = typeof operationId === 'string';
+      yield { key: { pk: String(pk), sk: String(sk) }, operationId: isOperation ? operationId : undefined };
+    }
   }
 
   /** Keys of the due index's partition `shard` up to and including `dueAt`, oldest first. Eventually consistent, as all GSIs. */

@@ -384,8 +384,8 @@ export interface SessionStore extends LaneStore {
    * since it was read. Whoever holds its lease is fenced out, and nobody else gets it before its end.
    */
   erase(lane: Lane, erasure: Erasure): Promise<boolean>;
-  /** Takes away what there is of a session that has no lane: it has only been looked at. */
-  eraseWithoutLane(session: SessionKey): Promise<void>;
+  /** Takes away what there is of a session that has no lane: it has only been looked at. False when it has one by now. */
+  eraseWithoutLane(session: SessionKey): Promise<boolean>;
 
   /** Audit entries, newest first, with the verdict on the whole chain. */
   readAudit(session: SessionKey, query: AuditQuery): Promise<AuditPage | undefined>;

@@ -1,3 +1,4 @@
+import { ulid } from 'ulid';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { SessionId } from '../../../lib/context/sessionId.ts';
 import type { NewOperation, SessionStore } from '../../../lib/operations/ports/sessionStore.ts';
@@ -112,6 +113,41 @@ describeOnDatabases('What an erased session leaves in the table (SCENARIO 43)', 
     const after = await readableOf(table, sessionId);
     expect(after.map(({ plain }) => JSON.parse(plain))).toEqual([payload]);
     expect(await verdict()).toEqual(VALID);
+  });
+
+  it('is also the payload of an operation that is just about to be committed: it begins the session anew', async () => {
+    await operateInSecret(true);
+    const operation = secretOperation(true, { operationId: ulid() });
+    table.interruptNext('UpdateItemCommand', () => erase(store, sessionId));
+
+    const { lane } = await commit(store, sessionId, { operation });
+
+    expect(await lane.journal[0]?.payload()).toEqual(operation.payload);
+    expect((await table.itemsOf(sessionId, 'BLOB')).map(({ operationId }) => operationId)).toEqual([
+      operation.operationId,
+    ]);
+  });
+
+  it('is nothing of what has been put for an operation that nobody has committed for a minute', async () => {
+    const operation = secretOperation(true, { operationId: ulid(Date.now() - 61_000) });
+    await operate(store, sessionId);
+    table.interruptNext('UpdateItemCommand', () => Promise.reject(new Error('died')));
+    await expect(commit(store, sessionId, { operation })).rejects.toThrow();
+    expect(await kindsOf()).toContain('BLOB');
+
+    await erase(store, sessionId);
+
+    expect(await kindsOf()).toEqual(['AUDIT', 'LANE']);
+  });
+
+  it('is a session that somebody begins while nobody knew of one', async () => {
+    table.interruptNext('QueryCommand', () => operateInSecret(true));
+
+    expect(await store.eraseWithoutLane({ sessionId })).toBe(false);
+
+    const lane = await laneOf(store, sessionId);
+    const { mirror } = await storedMirror(store, lane, lane.stateRef ?? '');
+    expect(valuesOf(await store.loadValues(lane, mirror))).toEqual({ a: expect.stringContaining(SECRET) });
   });
 
   it('is a lane without the sealed id, the journal, and whatever else tells of it', async () => {
