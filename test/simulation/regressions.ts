@@ -116,4 +116,15 @@ export const REGRESSIONS: readonly { readonly seed: number; readonly operations:
     found:
       'An operation was tried between the pages of a snapshot, and nobody heard what became of it: the lane looked as before.',
   },
+  {
+    seed: 402753,
+    operations: 60,
+    found: 'Who erased a session that nobody had written to took away the mirror of one who began it meanwhile.',
+  },
+  {
+    seed: 346099,
+    operations: 60,
+    found:
+      'The oracle’s: what an erased session has left in the user’s scope was put over, and came back when that had expired.',
+  },
 ];

@@ -28,6 +28,9 @@ function checkSighting(sighting: Sighting, { lane, effects, endings }: SessionEv
     broken(`I5 ${what} was sent after it had expired`);
   // So is what was refused, and has reached the bot all the same. What has been replaced since an erase is in nobody's hands.
   if (own.every(({ by }) => by.erasedAtMs === undefined && isUnaccounted(endings.get(by.operationId)))) return;
+  // What an erase has left in another scope than the session's is found in none: what is put over it hides it while that lives.
+  const isLeftByErase = ({ by }: Effect) => by.erasedAtMs !== undefined && by.erasedAtMs < leftMs;
+  if (!slot.startsWith('session:') && own.every(isLeftByErase)) return;
   const version = Math.max(...own.map(({ by }) => by.version));
   const later = all.find(
     (effect) =>
