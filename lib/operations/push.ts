@@ -1,12 +1,10 @@
-import type { BelievedDialog } from '../context/dialogState.ts';
 import { isExpired } from '../context/expiry.ts';
 import { withoutInternal } from '../context/internalKeys.ts';
 import type { JsonObject, JsonValue } from '../context/json.ts';
 import { jsonEquals } from '../context/jsonEquals.ts';
-import { leavesOf, treeOf } from '../context/leaves.ts';
+import { leavesOf } from '../context/leaves.ts';
 import { leavingOf, nextExpiryMs } from '../context/leaving.ts';
 import {
-  BOT,
   contextOf,
   EMPTY_MIRROR,
   type LoadedMirror,
@@ -16,9 +14,11 @@ import {
   visibleVariables,
 } from '../context/mirror.ts';
 import { pointerOf, tokensOf } from '../context/pointer.ts';
-import type { Scope, Variable } from '../context/variables.ts';
+import type { Variable } from '../context/variables.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';
+import { Attempts } from './attempts.ts';
+import { beginsAnew, believedDialog } from './believedDialog.ts';
 import type { ContextRules } from './contextInput.ts';
 import { type ContextPlan, planContext } from './contextPlan.ts';
 import { currentMirror } from './currentMirror.ts';
@@ -55,8 +55,9 @@ import {
   type SyncReport,
 } from './ports/sessionStore.ts';
 import type { Telemetry } from './ports/telemetry.ts';
-import { type Attempt, isAboutAccess, isUnknown, settlementOf, staysPending } from './settlement.ts';
+import { type Attempt, isUnknown, settlementOf, staysPending } from './settlement.ts';
 import { settlingOf } from './settling.ts';
+import { Suspects } from './suspects.ts';
 
 /** What the lane protocol needs from outside. */
 export interface LaneDeps {
@@ -155,27 +156,6 @@ export async function pushLane(deps: LaneDeps, command: PushCommand): Promise<Pu
   }
 }
 
-/**
- * What the session's dialog has, as far as we know: also what has expired here, which it may not have left. Nothing is believed of
- * a session that begins anew.
- */
-async function believedDialog({ store, clock }: LaneDeps, lane: Lane): Promise<BelievedDialog | undefined> {
-  if (beginsAnew(lane, clock.now())) return undefined;
-  const stored = lane.stateRef === undefined ? undefined : await store.readMirror(lane, lane.stateRef);
-  const { variables } = await store.loadValues(lane, stored?.mirror ?? EMPTY_MIRROR);
-  // The surface of whole contexts tells no scopes: where the bot's own were found there, they are anywhere.
-  const isOfBot = ({ source, via }: MirrorVariable) => source === BOT && via === 'sync';
-  const ofBot = treeOf([...variables.values()].filter(isOfBot));
-  const inScope = (scope: Scope) =>
-    treeOf([...variables.values()].filter((variable) => variable.scope === scope && !isOfBot(variable)));
-  return { session: inScope('session'), user: inScope('user'), ofBot };
-}
-
-/** After its idle time, or when the upstream has said that it is gone (SPEC 6). */
-function beginsAnew(lane: Lane, nowMs: number): boolean {
-  return lane.hasEnded || (lane.stateRef !== undefined && lane.idleUntilMs <= nowMs);
-}
-
 /** One push of one lane: of the operations at the front of its journal that go together. */
 class Push {
   readonly #deps: LaneDeps;
@@ -184,7 +164,8 @@ class Push {
   #mirror: Mirror = EMPTY_MIRROR;
   #archived: Promise<boolean> | undefined;
   readonly #startedAtMs: number;
-  readonly #attempts = new Map<string, Attempt>();
+  readonly #attempts: Attempts;
+  readonly #suspects = new Suspects();
   readonly #reports = new Map<string, Omit<SyncReport, 'stateRef'>>();
   /** What all operations together would lead to, and what the confirmed ones do lead to. */
   #planned: Applied = { mirror: EMPTY_MIRROR, changes: new Map() };
@@ -193,26 +174,20 @@ class Push {
   #context: JsonObject | undefined;
   /** What the bot has confirmed to have forgotten, as `scope:/key`. */
   readonly #forgotten = new Set<string>();
-  /** Operations of which a request that held others too may have been applied, although nobody has said so, by id. */
-  readonly #unheard = new Set<string>();
-  /** What was refused, was to live for a time only, and may be in the bot all the same; by its place. */
-  readonly #suspects = new Map<string, MirrorVariable>();
   /** What is known of the session's dialog since. */
   #dialog: Settlement['dialog'];
-  #retryAtMs: number | undefined;
-  #hasRefused = false;
-  #isStopped: Attempt['result'] | undefined;
 
   constructor(deps: LaneDeps, command: PushCommand) {
     this.#deps = deps;
     this.#command = command;
     this.#lane = command.lane;
     this.#startedAtMs = deps.clock.now();
+    this.#attempts = new Attempts(command.telemetry);
   }
 
   /** Operations wait behind those that this push has looked at, and there is time for them. */
   get hasMore(): boolean {
-    if (this.#command.linkOnly === true || this.#isStopped !== undefined) return false;
+    if (this.#command.linkOnly === true || this.#attempts.stopped !== undefined) return false;
     return this.#behind().length > 0 && this.#deps.clock.now() < this.#command.deadlineMs;
   }
 
@@ -225,8 +200,8 @@ class Push {
       ? this.#pushDialog(first, permit)
       : this.#pushRun(operations, permit));
     // Order within the session: nothing overtakes what could not be sent.
-    if (this.#isStopped === undefined) return;
-    for (const operation of await this.#load(this.#behind())) this.#note(operation, this.#isStopped);
+    if (this.#attempts.stopped === undefined) return;
+    for (const operation of await this.#load(this.#behind())) this.#note(operation, this.#attempts.stopped);
   }
 
   async #pushRun(operations: readonly LoadedOperation[], permit: PermitAnswer): Promise<void> {
@@ -256,7 +231,7 @@ class Push {
     const unused = await sending;
     if (unused?.granted) await unused.permit.release();
 
-    const confirmed = this.#confirmed().filter(isInject);
+    const confirmed = this.#attempts.confirmed().filter(isInject);
     const isAsPlanned = confirmed.length === toSend.length;
     this.#applied = isAsPlanned ? this.#planned : applyOperations(this.#mirror, confirmed, nowMs);
     if (confirmed.length === 0) return;
@@ -285,6 +260,7 @@ class Push {
       { deadlineMs, correlationId, priority: this.#priority, firstPermit: Promise.resolve(permit) },
     );
     sending.catch(() => undefined);
+    await clock.turn();
     this.#archived = this.#archive();
     this.#mirror = await currentMirror(this.#deps, this.#lane);
     this.#planned = applyOperations(this.#mirror, [operation], sentAtMs);
@@ -293,9 +269,9 @@ class Push {
     ahead?.catch(() => undefined);
 
     const result = await sending;
-    this.#count(result, sentAtMs);
+    this.#attempts.count(result, clock.now() - sentAtMs);
     this.#note(operation, result);
-    this.#report(result);
+    this.#attempts.heed(result);
     // A refusal adds to what is known; it makes nothing of it newer.
     const atVersion = result.kind === 'refused' ? (dialog?.atVersion ?? entry.version) : entry.version;
     if (result.dialog !== undefined) this.#dialog = { ...result.dialog, atVersion };
@@ -349,23 +325,23 @@ class Push {
     });
     const unused = await this.#send(toForget, permit, nowMs, rewrites ? undefined : expiry);
     // Where a lapsed value may be in the bot still, nobody must take it for the bot's own: the next push undoes it.
-    if (this.#hasRefused && lapsed.length > 0) this.#isStopped ??= NOT_UNDONE;
-    if (this.#isStopped !== undefined) this.#keepLapsed(injects, lapsed, this.#isStopped);
+    if (this.#attempts.hasRefused && lapsed.length > 0) this.#attempts.stop(NOT_UNDONE);
+    if (this.#attempts.stopped !== undefined) this.#keepLapsed(injects, lapsed, this.#attempts.stopped);
     const before = reading.then((mirror) => this.#applyVariables(mirror, toSend, nowMs, { forgotten, expiry }));
     before.catch(() => undefined);
 
-    const rewriting = others.filter(({ entry }) => !this.#attempts.has(entry.operationId));
+    const rewriting = others.filter((operation) => this.#attempts.resultOf(operation) === undefined);
     let written: { readonly stateRef: string } | undefined;
     if (rewriting.length === 0) {
       if (unused?.granted) await unused.permit.release();
-    } else if (this.#isStopped !== undefined) {
-      for (const operation of rewriting) this.#note(operation, this.#isStopped);
+    } else if (this.#attempts.stopped !== undefined) {
+      for (const operation of rewriting) this.#note(operation, this.#attempts.stopped);
     } else {
       // The mirror is read while the bot's context is.
       written = await this.#rewrite(rewriting, before, unused);
     }
     await before;
-    const confirmed = this.#confirmed();
+    const confirmed = this.#attempts.confirmed();
     if (confirmed.length === 0) return;
     this.#stateRef = written?.stateRef ?? (await this.#writeMirror(this.#applied.mirror, confirmed));
   }
@@ -385,12 +361,12 @@ class Push {
       return mirror;
     }
     this.#planned = applyOperations(mirror, toSend, nowMs);
-    this.#applied = applyOperations(mirror, this.#confirmed().filter(isInject), nowMs);
+    this.#applied = applyOperations(mirror, this.#attempts.confirmed().filter(isInject), nowMs);
     // With a rewritten context the planning sees to it.
-    if (expiry !== undefined && this.#attempts.get(expiry.entry.operationId)?.result.kind === 'confirmed') {
+    if (expiry !== undefined && this.#attempts.resultOf(expiry)?.kind === 'confirmed') {
       this.#applied = withoutLeft(this.#applied, forgotten, expiry);
     }
-    return loaded(this.#withSuspects(this.#applied.mirror));
+    return loaded(this.#suspects.on(this.#applied.mirror));
   }
 
   #batchesOf(injects: readonly InjectOperation[], nowMs: number): readonly Batch[] {
@@ -414,7 +390,7 @@ class Push {
   #keepLapsed(injects: readonly InjectOperation[], lapsed: readonly Variable[], result: Attempt['result']): void {
     let isBehind = false;
     for (const operation of injects) {
-      const attempt = this.#attempts.get(operation.entry.operationId)?.result;
+      const attempt = this.#attempts.resultOf(operation);
       const isLapsed = operation.payload.variables.some((variable) => lapsed.includes(variable));
       if (attempt?.kind === 'expired' && isLapsed) this.#note(operation, result);
       if (attempt?.kind !== 'confirmed') continue;
@@ -434,7 +410,7 @@ class Push {
   ): Promise<{ readonly stateRef: string } | undefined> {
     const { cognigy, clock, context: rules } = this.#deps;
     const { deadlineMs, correlationId } = this.#command;
-    const injects = this.#confirmed().filter(isInject);
+    const injects = this.#attempts.confirmed().filter(isInject);
     let plan: ContextPlan | undefined;
     let writing: Promise<string> | undefined;
     const sentAtMs = clock.now();
@@ -468,8 +444,8 @@ class Push {
       },
     );
     const mirror = await before;
-    this.#count(result, sentAtMs);
-    this.#report(result);
+    this.#attempts.count(result, clock.now() - sentAtMs);
+    this.#attempts.heed(result);
 
     const refusals: ContextPlan['refusals'] = plan?.refusals ?? new Map();
     // Injects are in the mirror already; what they changed is remembered.
@@ -477,7 +453,7 @@ class Push {
     this.#planned = { mirror: plan?.applied.mirror ?? mirror, changes };
     const taken = operations.filter(({ entry }) => !refusals.has(entry.operationId));
     if (result.kind === 'refused' && result.code === 'upstream-rejected' && taken.length > 1) {
-      this.#noteUnheard(result, taken);
+      this.#attempts.noteUnheard(result, taken);
       return this.#rewriteOneByOne(operations, mirror);
     }
     for (const operation of operations) {
@@ -499,10 +475,10 @@ class Push {
     let mirror = before;
     const changes = new Map(this.#applied.changes);
     for (const operation of operations) {
-      if (this.#isStopped === undefined)
-        await this.#rewrite([operation], Promise.resolve(loaded(this.#withSuspects(mirror))), undefined);
-      else this.#note(operation, this.#isStopped);
-      if (this.#attempts.get(operation.entry.operationId)?.result.kind !== 'confirmed') continue;
+      if (this.#attempts.stopped === undefined)
+        await this.#rewrite([operation], Promise.resolve(loaded(this.#suspects.on(mirror))), undefined);
+      else this.#note(operation, this.#attempts.stopped);
+      if (this.#attempts.resultOf(operation)?.kind !== 'confirmed') continue;
       mirror = loaded(this.#applied.mirror);
       for (const [operationId, each] of this.#applied.changes) changes.set(operationId, each);
     }
@@ -593,37 +569,32 @@ class Push {
         },
       );
       permit = undefined;
-      this.#count(result, sentAtMs);
+      this.#attempts.count(result, clock.now() - sentAtMs);
 
       if (result.kind === 'refused' && SPLIT_CODES.has(result.code) && concerned.length > 1) {
-        this.#noteUnheard(result, concerned);
+        this.#attempts.noteUnheard(result, concerned);
         queue.unshift(...splitBatch(batch, nowMs));
         continue;
       }
       for (const operation of concerned) {
         // An expiry may take several requests: what one of them has spoilt, the next one does not mend.
-        const { kind } = this.#attempts.get(operation.entry.operationId)?.result ?? result;
+        const { kind } = this.#attempts.resultOf(operation) ?? result;
         if (kind === 'confirmed' || kind === result.kind) this.#note(operation, result);
       }
       if (result.kind === 'confirmed') {
         for (const { scope, key } of expired ?? []) this.#forgotten.add(mirrorId({ scope, path: pointerOf([key]) }));
       }
-      this.#hasRefused ||= result.kind === 'refused';
-      this.#report(result);
-      if (this.#isStopped === undefined) continue;
+      this.#attempts.heed(result);
+      if (this.#attempts.stopped === undefined) continue;
       // Order within the session: nothing overtakes what could not be sent.
       for (const rest of queue.splice(0))
-        for (const operation of rest.operations) this.#note(operation, this.#isStopped);
+        for (const operation of rest.operations) this.#note(operation, this.#attempts.stopped);
     }
     return permit;
   }
 
   #note(operation: LoadedOperation, result: Attempt['result']): void {
-    const { entry } = operation;
-    const isUnheard =
-      this.#unheard.has(entry.operationId) && (result.kind === 'unavailable' || result.kind === 'refused');
-    const noted = isUnheard ? { ...result, outcomeUnknown: true } : result;
-    this.#attempts.set(entry.operationId, { operation, result: noted });
+    const noted = this.#attempts.note(operation, result);
     if (noted.kind === 'refused' && (isUnknown({ result: noted }) || this.#isUnknown(operation))) {
       this.#suspect(operation, noted.code);
     }
@@ -639,47 +610,7 @@ class Push {
     const ownOperationId = this.#command.own?.operationId;
     if (code === 'session-ended' || staysPending(entry, code, { ownOperationId, lane: this.#lane })) return;
     const about = { mirror: this.#planned.mirror, schema: rules.schema, nowMs: clock.now() };
-    for (const variable of temporaryOf(operation, about)) this.#suspects.set(mirrorId(variable), variable);
-  }
-
-  /** Together they are refused, and tried one by one; together they may have been applied by a try before. */
-  #noteUnheard(result: WriteResult, operations: readonly LoadedOperation[]): void {
-    if (isUnknown({ result })) for (const { entry } of operations) this.#unheard.add(entry.operationId);
-  }
-
-  #withSuspects(mirror: Mirror): Mirror {
-    const unknown = [...this.#suspects].filter(([id]) => !mirror.variables.has(id));
-    if (unknown.length === 0) return mirror;
-    return { version: mirror.version, variables: new Map([...mirror.variables, ...unknown]) };
-  }
-
-  #count({ attempts }: WriteResult, sentAtMs: number): void {
-    const { telemetry } = this.#command;
-    telemetry.count('UpstreamRequests', attempts);
-    if (attempts > 0) telemetry.duration('UpstreamLatency', this.#deps.clock.now() - sentAtMs);
-  }
-
-  #report(result: WriteResult): void {
-    const { telemetry } = this.#command;
-    if (result.throttled !== undefined) telemetry.count('RateLimited', result.throttled);
-    if (result.kind === 'unavailable') {
-      this.#retryAtMs = result.retryAtMs;
-      // Held back by the budget or a pause, without having asked.
-      const wasHeldBack = result.attempts === 0 && (result.reason === 'throttled' || result.reason === 'budget');
-      if (wasHeldBack) telemetry.count('RateLimited');
-    }
-    if (result.kind === 'refused' && isAboutAccess(result.code)) telemetry.count('UpstreamAccessDenied');
-    if (stopsTheRest(result)) this.#isStopped = untried(result);
-  }
-
-  #inOrder(): Attempt[] {
-    return [...this.#attempts.values()].sort((a, b) => a.operation.entry.version - b.operation.entry.version);
-  }
-
-  #confirmed(): LoadedOperation[] {
-    return this.#inOrder()
-      .filter(({ result }) => result.kind === 'confirmed')
-      .map(({ operation }) => operation);
+    this.#suspects.add(temporaryOf(operation, about));
   }
 
   /**
@@ -699,17 +630,17 @@ class Push {
   }
 
   async #rememberSuspects(): Promise<void> {
-    const remembered = this.#withSuspects(this.#applied.mirror);
+    const remembered = this.#suspects.on(this.#applied.mirror);
     if (remembered === this.#applied.mirror) return;
     this.#applied = { ...this.#applied, mirror: remembered };
-    this.#stateRef = await this.#writeMirror(remembered, this.#confirmed());
+    this.#stateRef = await this.#writeMirror(remembered, this.#attempts.confirmed());
   }
 
   /** Records what became of every operation, in one conditional write. */
   async settle(): Promise<PushReport> {
     const { store, clock, random, sessionTtlMs, auditValues, context: rules } = this.#deps;
     const outboxArchived = await (this.#archived ?? this.#archive());
-    const attempts = this.#inOrder();
+    const attempts = this.#attempts.inOrder();
     await this.#rememberSuspects();
     const nowMs = clock.now();
     // Where nothing had to leave, the mirror knows better than the lane when something has to: or the schedule would come for ever.
@@ -730,7 +661,7 @@ class Push {
       nextExpiryMs: isMirrorRight ? nextExpiryMs(this.#applied.mirror, nowMs) : this.#lane.nextExpiryMs,
       reports: this.#reports,
       outboxArchived,
-      retryAtMs: this.#retryAtMs,
+      retryAtMs: this.#attempts.retryAtMs,
       sessionTtlMs,
       isMasked: (path, value) => !auditValues || holdsPii(rules.schema, path, value),
       jitter: random.next(),
@@ -808,15 +739,4 @@ function sentOf({ attempts, upstreamStatus }: WriteResult): { attempts: number; 
 /** Personal at the place itself, around it, or in it. */
 function holdsPii({ ruleOf }: ContextRules['schema'], path: string, value: JsonValue): boolean {
   return ruleOf(tokensOf(path)).pii || leavesOf(value, path).some((leaf) => ruleOf(tokensOf(leaf.path)).pii);
-}
-
-/** The same for what was not even tried. */
-function untried(result: WriteResult): WriteResult {
-  return { ...result, attempts: 0, ...(result.kind !== 'confirmed' && { outcomeUnknown: false }) };
-}
-
-/** After these the rest of the journal is not tried: it would meet the same, or overtake what came before it. */
-function stopsTheRest(result: WriteResult): boolean {
-  if (result.kind === 'unavailable') return true;
-  return result.kind === 'refused' && (result.code === 'session-ended' || isAboutAccess(result.code));
 }
