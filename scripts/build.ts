@@ -54,6 +54,9 @@ const NEVER_ASKED = /[\\/]HeaderFormatter\.js$/;
 /** For loggers that there are not, it would copy whatever is sent and received, each time (1 KiB, and 0.1 ms of each request). */
 const NEVER_LOGGED = /[\\/]loggerMiddleware\.js$/;
 
+/** What the logger keeps lines back in, where it is told to: it is not (1 KiB). */
+const NEVER_BUFFERED = /[\\/]logBuffer\.js$/;
+
 /** The SDK's clients import their whole package.json for one member of it. */
 const AWS_PACKAGE_JSON = /[\\/]@aws-sdk[\\/][^\\/]+[\\/]package\.json$/;
 
@@ -131,6 +134,9 @@ const dietWith = ({ tenantSchema, crmSources }: Readonly<Record<'tenantSchema' |
     onLoad({ filter: NEVER_LOGGED }, () => ({
       contents: `export const getLoggerPlugin = () => ({ applyToStack() {} });
 export const loggerMiddleware = getLoggerPlugin, loggerMiddlewareOptions = {};`,
+    }));
+    onLoad({ filter: NEVER_BUFFERED }, () => ({
+      contents: `export class CircularMap { constructor() { throw new Error('left out of this bundle'); } }`,
     }));
     onLoad({ filter: CRM_SOURCES }, () => ({ contents: crmSources }));
     onLoad({ filter: AWS_PACKAGE_JSON }, async ({ path }) => {
