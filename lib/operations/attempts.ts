@@ -54,11 +54,15 @@ export class Attempts {
       .map(({ operation }) => operation);
   }
 
+  isUnheard({ entry }: LoadedOperation): boolean {
+    return this.#unheard.has(entry.operationId);
+  }
+
   /** The last word counts. Returns it with what is known of tries before. */
   note(operation: LoadedOperation, result: Result): Result {
     const { operationId } = operation.entry;
-    const isUnheard = this.#unheard.has(operationId) && (result.kind === 'unavailable' || result.kind === 'refused');
-    const noted = isUnheard ? { ...result, outcomeUnknown: true } : result;
+    const isOpen = result.kind === 'unavailable' || result.kind === 'refused';
+    const noted = isOpen && this.isUnheard(operation) ? { ...result, outcomeUnknown: true } : result;
     this.#byId.set(operationId, { operation, result: noted });
     return noted;
   }

@@ -1,5 +1,5 @@
 import type { JsonObject } from '../context/json.ts';
-import type { LoadedMirror } from '../context/mirror.ts';
+import type { LoadedMirror, LoadedVariable } from '../context/mirror.ts';
 import type { ContextSchema } from '../context/schema.ts';
 import type { LoadedOperation } from './plan.ts';
 
@@ -17,6 +17,8 @@ export interface ContextPlanInput extends ContextRules {
   readonly mirror: LoadedMirror;
   /** What the bot has just been told to forget, as `scope:/key`. */
   readonly forgotten?: ReadonlySet<string>;
+  /** What operations that are not among these may have put into the bot for a time: it is not the bot's own. */
+  readonly left?: readonly LoadedVariable[];
   /** Syncs and expiries, in commit order. */
   readonly operations: readonly LoadedOperation[];
   /** The bot's context now; `undefined` where it cannot be read. */

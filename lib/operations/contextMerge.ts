@@ -42,7 +42,7 @@ export interface Merged {
 }
 
 export function mergeWith(input: ContextPlanInput, syncs: readonly SyncOperation[]): Merged {
-  const { operations, theirs, nowMs, schema } = input;
+  const { operations, theirs, nowMs, schema, left = [] } = input;
   const mirror = renewedInTime(input.mirror, syncs, nowMs);
   const expired = expiredVariables(mirror, nowMs);
   let now = ourSideOf(mirror, nowMs);
@@ -60,7 +60,7 @@ export function mergeWith(input: ContextPlanInput, syncs: readonly SyncOperation
 
   const isInternal = ({ path }: LoadedVariable) => path.includes('/__') && isInternalPath(tokensOf(path));
   const oursContext = withoutInternal(now.context);
-  const lapsed = operations.filter(isSync).flatMap((sync) => lapsedLeaves(sync, schema, nowMs));
+  const lapsed = [...operations.filter(isSync).flatMap((sync) => lapsedLeaves(sync, schema, nowMs)), ...left];
   const shown = theirs === undefined ? base : withoutInternal(theirs);
   const unlapsed = withoutExpired(shown, lapsed, base);
   const theirsNow = withoutExpired(unlapsed, expired, base);

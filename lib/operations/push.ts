@@ -8,6 +8,7 @@ import {
   contextOf,
   EMPTY_MIRROR,
   type LoadedMirror,
+  type LoadedVariable,
   type Mirror,
   type MirrorVariable,
   mirrorId,
@@ -58,6 +59,7 @@ import type { Telemetry } from './ports/telemetry.ts';
 import { type Attempt, isUnknown, settlementOf, staysPending } from './settlement.ts';
 import { settlingOf } from './settling.ts';
 import { Suspects } from './suspects.ts';
+import { isSync, temporaryLeaves } from './syncPatch.ts';
 
 /** What the lane protocol needs from outside. */
 export interface LaneDeps {
@@ -407,6 +409,7 @@ class Push {
     operations: readonly LoadedOperation[],
     before: Promise<LoadedMirror>,
     firstPermit: PermitAnswer | undefined,
+    left: readonly LoadedVariable[] = [],
   ): Promise<{ readonly stateRef: string } | undefined> {
     const { cognigy, clock, context: rules } = this.#deps;
     const { deadlineMs, correlationId } = this.#command;
@@ -422,7 +425,8 @@ class Push {
           // Nothing is sent; what went wrong is told below.
           if (mirror === undefined) return { kind: 'leave' };
           const earlier = plan;
-          plan = planContext({ ...rules, mirror, operations, theirs, nowMs: clock.now(), forgotten: this.#forgotten });
+          const nowMs = clock.now();
+          plan = planContext({ ...rules, mirror, operations, theirs, nowMs, forgotten: this.#forgotten, left });
           // We have written it, and only did not hear so: what was decided then is what has happened.
           const isWritten = earlier?.decision.kind === 'put' && jsonEquals(theirs, earlier.decision.context);
           if (isWritten && plan.decision.kind === 'leave') plan = { ...earlier, decision: plan.decision };
@@ -474,16 +478,24 @@ class Push {
   async #rewriteOneByOne(operations: readonly LoadedOperation[], before: LoadedMirror): Promise<undefined> {
     let mirror = before;
     const changes = new Map(this.#applied.changes);
-    for (const operation of operations) {
-      if (this.#attempts.stopped === undefined)
-        await this.#rewrite([operation], Promise.resolve(loaded(this.#suspects.on(mirror))), undefined);
-      else this.#note(operation, this.#attempts.stopped);
+    for (const [index, operation] of operations.entries()) {
+      if (this.#attempts.stopped === undefined) {
+        // What a later one may have left there goes, and comes back with its own operation.
+        const left = operations.slice(index + 1).flatMap((later) => this.#mayHaveLeft(later));
+        await this.#rewrite([operation], Promise.resolve(loaded(this.#suspects.on(mirror))), undefined, left);
+      } else this.#note(operation, this.#attempts.stopped);
       if (this.#attempts.resultOf(operation)?.kind !== 'confirmed') continue;
       mirror = loaded(this.#applied.mirror);
       for (const [operationId, each] of this.#applied.changes) changes.set(operationId, each);
     }
     this.#applied = { mirror, changes };
     return undefined;
+  }
+
+  /** What is to live for a time only of an operation that nobody knows the end of. */
+  #mayHaveLeft(operation: LoadedOperation): readonly LoadedVariable[] {
+    const mayBeThere = this.#isUnknown(operation) || this.#attempts.isUnheard(operation);
+    return mayBeThere && isSync(operation) ? temporaryLeaves(operation, this.#deps.context.schema) : [];
   }
 
   /** Writes what an earlier settle has left in the lane to its own items; false when that did not succeed. */

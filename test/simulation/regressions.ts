@@ -127,4 +127,10 @@ export const REGRESSIONS: readonly { readonly seed: number; readonly operations:
     found:
       'The oracle’s: what an erased session has left in the user’s scope was put over, and came back when that had expired.',
   },
+  {
+    seed: 7154,
+    operations: 60,
+    found:
+      'Two syncs had left together, nobody heard how that ended, and each was tried alone: for the first one what the second had put was the bot’s own.',
+  },
 ];

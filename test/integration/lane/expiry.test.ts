@@ -691,6 +691,26 @@ describe('SCENARIO 10, 22: a change that is refused, and was made all the same b
     expect(outcomesOf(await harness.audit())).toEqual(['pending', 'refused', 'confirmed']);
   });
 
+  it('nor by an earlier sync that was sent with it, and goes alone when it has expired', async () => {
+    const harness = await start();
+    await harness.instance().sync({ data: { otp: 'old' } });
+    const onSync = { surface: 'sync', method: 'PUT' } as const;
+    for (const patch of [{ data: { tier: 'gold' } }, { data: { otp: '1234', level: 2 }, ttl: { '/otp': 90 } }]) {
+      harness.tenant.faults.add({ match: onSync, times: 3, action: { status: 503 } });
+      expect(await harness.instance().sync(patch)).toMatchObject({ kind: 'pending' });
+    }
+    harness.tenant.faults.add({ match: onSync, times: 1, action: { malformed: 'html' } });
+    await harness.minutes(1);
+    expect(harness.atTenant('otp')).toBe('1234');
+    // Both together, then each alone.
+    harness.clock.advance(90_000);
+    harness.tenant.faults.add({ match: onSync, times: 1, action: { status: 400 } });
+
+    await harness.minutes(5);
+
+    await expectAgreement(harness, { otp: 'old', tier: 'gold', level: 2 });
+  });
+
   it('stays where it is as long as it is tried again', async () => {
     const harness = await start();
     const match = { surface: 'inject', method: 'PUT' } as const;
