@@ -96,7 +96,7 @@ export async function sendWithRetry(
     const pauseMs = attempts === 1 && isDeadSocket(outcome) ? 0 : backoffMs(attempts - 1, random.next());
     const nowMs = clock.now();
     const nextAtMs = Math.max(nowMs + pauseMs, verdict.retryAtMs ?? 0);
-    const mustNotRepeat = call.isRepeatable === false && verdict.maybeApplied;
+    const mustNotRepeat = call.isRepeatable === false && (verdict.maybeApplied || isHardlyBegun(verdict));
     if (mustNotRepeat || attempts >= MAX_TRIES || nextAtMs >= sendByMs) {
       const counts = { attempts, maybeApplied, throttled: throttledTries };
       const triesLeft = !mustNotRepeat && attempts < MAX_TRIES;
@@ -130,8 +130,12 @@ function judge(outcome: Exclude<HttpOutcome, { kind: 'not-sent' }>, nowMs: numbe
   }
   if (status !== 408 && status < 500) return outcome;
   const retryAt = askedForMs !== undefined && { retryAtMs: nowMs + askedForMs };
-  // Who says 503 says that it has not even begun (RFC 9110 section 15.6.4).
-  return { kind: 'failure', reason: 'down', maybeApplied: status >= 500 && status !== 503, status, ...retryAt };
+  return { kind: 'failure', reason: 'down', maybeApplied: !isHardlyBegun({ status }), status, ...retryAt };
+}
+
+/** Who answers so was not able to handle the request (RFC 9110 sections 15.5.9, 15.6.4). Proxies say it, too, and not always rightly. */
+export function isHardlyBegun({ status }: { readonly status?: number | undefined }): boolean {
+  return status === 408 || status === 503;
 }
 
 /** One try's way through permit and place. */

@@ -13,7 +13,9 @@ import { pointerOf } from '../../context/pointer.ts';
 import { nestingOf } from '../../context/size.ts';
 import type { DialogRequest, DialogResult, KnownDialog, UpstreamCall } from '../../operations/ports/cognigy.ts';
 import { AuthorizedCall, type Ending } from '../authorizedCall.ts';
+import { backoffMs } from '../backoff.ts';
 import { type HttpAnswer, pathSegment } from '../httpClient.ts';
+import { isHardlyBegun } from '../retry.ts';
 import { MAX_READ_NESTING, MAX_ROUNDS, pauseAfterConflict } from './conflict.ts';
 import type { SurfaceOptions } from './surfaces.ts';
 
@@ -67,6 +69,7 @@ class DialogUpdate {
   readonly #request: DialogRequest;
   readonly #call: AuthorizedCall;
   readonly #url: string;
+  readonly #deadlineMs: number;
   /** What the next PATCH goes by. */
   #known: KnownDialog | undefined;
   /** What an earlier PATCH went by that may have been made, although nobody has told us. Of an outdated one only the tag holds. */
@@ -75,6 +78,8 @@ class DialogUpdate {
   #wasUnheard: boolean;
   /** And it has not been found out yet whether it was made. */
   #isUnknown: boolean;
+  /** The upstream says that it has not begun. A look costs less than a transition that is made twice. */
+  #isDoubted = false;
 
   constructor(options: SurfaceOptions, request: DialogRequest, upstreamCall: UpstreamCall) {
     this.#options = options;
@@ -82,6 +87,7 @@ class DialogUpdate {
     this.#call = new AuthorizedCall(options, upstreamCall);
     this.#url = `${options.baseUrl}/runtime/v2/dialogs/${pathSegment(request.sessionId)}/state`;
     this.#isUnknown = request.isUnknown === true;
+    this.#deadlineMs = upstreamCall.deadlineMs;
     this.#wasUnheard = this.#isUnknown;
     const { ifMatch, known, isOutdated } = request;
     // Of the tag that the client insists on we know more only where it is the one we know.
@@ -116,8 +122,12 @@ class DialogUpdate {
       if (patch.kind === 'answer') {
         const ended = await this.#judge(patch.answer, round);
         if (ended !== undefined) return ended;
-      } else if (patch.ending.kind !== 'unavailable' || !patch.ending.outcomeUnknown) {
+      } else if (patch.ending.kind !== 'unavailable') {
         return this.#end(patch.ending);
+      } else if (!patch.ending.outcomeUnknown) {
+        const isSaid = isHardlyBegun({ status: patch.ending.upstreamStatus }) && patch.ending.reason === 'down';
+        if (!isSaid || round === MAX_ROUNDS || !(await this.#mayAskAgain(patch.ending))) return this.#end(patch.ending);
+        this.#isDoubted = true;
       } else {
         this.#unheard();
         if (round === MAX_ROUNDS) return this.#stillUnknown();
@@ -128,6 +138,15 @@ class DialogUpdate {
       if (round > 0) await pauseAfterConflict(this.#options, round);
       mustRead = true;
     }
+  }
+
+  /** False where the upstream wants to be left alone for longer than there is time. */
+  async #mayAskAgain({ retryAtMs = 0 }: { readonly retryAtMs?: number | undefined }): Promise<boolean> {
+    const { clock, random } = this.#options;
+    const atMs = Math.max(retryAtMs, clock.now() + backoffMs(0, random.next()));
+    if (atMs >= this.#deadlineMs) return false;
+    await clock.sleep(atMs - clock.now());
+    return true;
   }
 
   #unheard(): void {
@@ -160,12 +179,14 @@ class DialogUpdate {
     if (!('state' in read)) return read;
     const { state, known } = read;
     const values = await believed();
-    if (this.#isUnknown) {
+    if (this.#isUnknown || this.#isDoubted) {
       const now = { ...state, etag: known.etag };
-      const fate = fateOf(change, { before: this.#before, believed: values ?? NO_VARIABLES, now });
+      const before = this.#isUnknown ? this.#before : this.#known;
+      const fate = fateOf(change, { before, believed: values ?? NO_VARIABLES, now });
       if (fate === 'made') return this.#confirmed({ ...state }, known);
-      if (fate === 'unknown') return this.#conflict(allPaths(change));
+      if (fate === 'unknown' && this.#isUnknown) return this.#conflict(allPaths(change));
       this.#isUnknown = false;
+      this.#isDoubted = false;
     }
     this.#known = known;
     // What is sent from here on goes by this; and so might what was not heard of.

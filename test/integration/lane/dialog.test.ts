@@ -305,6 +305,39 @@ describe('property: a transition takes effect at most once, whatever happens to 
   });
 });
 
+describe('A transition of which the upstream says that it has not begun, and which it has made', () => {
+  const LIES = [{ status: 503 }, { status: 408 }] as const;
+  const TOLD = MOVES.flatMap(([what, move]) =>
+    [true, false].map((knows) => ({ what, move, knows, hasVariables: what !== 'a transition alone' })),
+  ).filter(({ knows, hasVariables }) => knows || hasVariables);
+
+  it.each(LIES)('is looked at before it is sent again: $status', async ({ status }) => {
+    const harness = await start();
+    for (const [index, { what, move, knows }] of TOLD.entries()) {
+      const session = sessionId(`sess_${index}`);
+      if (knows) await harness.instance().dialog({ session, change: { session: { a: 1 } } });
+      const before = changes(harness, session);
+      harness.tenant.faults.clear();
+      harness.tenant.faults.add({ match: AT_DIALOG, times: 1, action: { status, applied: true } });
+      const answer = await harness.instance().dialog({ ...move, session, idempotencyKey: 'once' });
+      expect(answer, what).toMatchObject({ kind: 'settled', outcome: { kind: 'confirmed' } });
+      await harness.minutes(2);
+      await expectOneFate(harness, { session, before, what, move, answer });
+    }
+  });
+
+  it('is not told to be another’s by the tag that it has changed itself', async () => {
+    const harness = await start();
+    const first = await harness.instance().dialog({ change: { session: { a: 1 } } });
+    expect(first).toMatchObject({ outcome: { kind: 'confirmed' } });
+    harness.tenant.faults.add({ match: AT_DIALOG, times: 1, action: { status: 503, applied: true } });
+    const change = { session: { a: 2 }, transition: { nextStep: 'next' } };
+    expect(await harness.instance().dialog({ change, ifMatch: '"2"' })).toMatchObject({
+      outcome: { kind: 'confirmed' },
+    });
+  });
+});
+
 async function expectOneFate(
   harness: LaneHarness,
   given: {
@@ -398,9 +431,10 @@ describe('I3: beside other changes of the same session', () => {
   it('nothing overtakes a change that could not be sent', async () => {
     const harness = await start();
     const instance = harness.instance();
-    harness.tenant.faults.add({ match: AT_DIALOG, times: 3, action: { status: 503 } });
+    // The change, and the look at what became of it.
+    harness.tenant.faults.add({ match: AT_DIALOG, times: 4, action: { status: 503 } });
     expect(await instance.dialog({ change: { session: { k: 'first' } } })).toMatchObject({ kind: 'pending' });
-    harness.tenant.faults.add({ match: AT_DIALOG, times: 3, action: { status: 503 } });
+    harness.tenant.faults.add({ match: AT_DIALOG, times: 4, action: { status: 503 } });
     expect(await instance.inject({ value: 'second' })).toMatchObject({ kind: 'pending' });
     expect(harness.puts()).toEqual([]);
     await harness.minutes(2);

@@ -76,7 +76,7 @@ describe('SCENARIO 13: the same payload', () => {
     expect(outcomesOf(await harness.audit())).toEqual(['confirmed']);
   });
 
-  it('has one effect also a day later, from another process, with its members in another order', async () => {
+  it('has one effect also eleven hours later, from another process, with its members in another order', async () => {
     const harness = await start();
     await harness.instance().webhook({ custom: { a: 1, b: 2 } });
     harness.clock.advance(11 * 3_600_000);
