@@ -125,7 +125,7 @@ export const wireSnapshots = (parts: Parts): SnapshotDeps & { readonly rollups: 
     store: new DynamoSessionStore(table, vault, storeOptions(parts)),
     cognigy: createSessionReads(wireTenant(parts)),
     events: new DynamoEventQueue(table, vault, { dueShards: config.dueShards }),
-    stats: new DynamoSnapshotStats(table, vault),
+    stats: new DynamoSnapshotStats(table, vault, random),
     rollups: new DynamoRollupReader(table),
     schema: tenantSchema,
     precedence: config.scopePrecedence,

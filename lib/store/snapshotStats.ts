@@ -1,5 +1,6 @@
 import type { SessionId } from '../context/sessionId.ts';
 import type { SnapshotStats, SnapshotStatsStore } from '../operations/ports/snapshotStats.ts';
+import type { Random } from '../platform/random.ts';
 import type { Vault } from '../platform/vault.ts';
 import { sessionPk, snapshotsKey } from './keys.ts';
 import { type Table, ttlSeconds } from './table.ts';
@@ -10,10 +11,12 @@ const KEPT_MS = 35 * 24 * 3_600_000;
 export class DynamoSnapshotStats implements SnapshotStatsStore {
   readonly #table: Table;
   readonly #vault: Vault;
+  readonly #random: Random;
 
-  constructor(table: Table, vault: Vault) {
+  constructor(table: Table, vault: Vault, random: Random) {
     this.#table = table;
     this.#vault = vault;
+    this.#random = random;
   }
 
   async read(sessionId: SessionId): Promise<SnapshotStats | undefined> {
@@ -34,23 +37,25 @@ export class DynamoSnapshotStats implements SnapshotStatsStore {
     const counts = {
       ':retrieved': next.totalRetrieved - (seen?.totalRetrieved ?? 0),
       ':one': 1,
+      // Where an answer is lost the SDK sends the same again: what has been counted is known by its id.
+      ':readId': this.#random.ulid(nowMs),
       ':ttl': ttlSeconds(nowMs + KEPT_MS),
     };
     const result = await this.#table.update({
       key,
       expression:
-        'SET latenciesMs = :latenciesMs, pages = :pages, #ttl = :ttl ADD totalRetrieved :retrieved, #reads :one',
+        'SET latenciesMs = :latenciesMs, pages = :pages, readId = :readId, #ttl = :ttl ADD totalRetrieved :retrieved, #reads :one',
       condition: seen === undefined ? 'attribute_not_exists(pk)' : '#reads = :seen',
       names: { '#reads': 'reads', '#ttl': 'ttl' },
       values: { ...counts, ':latenciesMs': next.latenciesMs, ':pages': next.pages, ':seen': seen?.reads },
       answer: 'nothing',
     });
     if (result.kind === 'updated') return;
-    // Somebody was quicker; or it has been erased, and must not come back.
+    // Somebody was quicker; or it has been counted already; or it has been erased, and must not come back.
     await this.#table.update({
       key,
-      expression: 'SET #ttl = :ttl ADD totalRetrieved :retrieved, #reads :one',
-      condition: 'attribute_exists(pk)',
+      expression: 'SET readId = :readId, #ttl = :ttl ADD totalRetrieved :retrieved, #reads :one',
+      condition: 'attribute_exists(pk) AND (attribute_not_exists(readId) OR readId <> :readId)',
       names: { '#reads': 'reads', '#ttl': 'ttl' },
       values: counts,
       answer: 'nothing',

@@ -16,8 +16,11 @@ import type { SurfaceOptions } from './surfaces.ts';
 /** Pages of one session that are read before the upstream counts as out of its mind. */
 const MAX_PAGES = 1_000;
 
-/** Pages that are asked for at a time: a larger session is no reason to take the whole budget at once. */
-const MOST_TOGETHER = 8;
+/**
+ * Pages that are asked for at a time, whatever an instance may have under way in all: a larger session is no reason to take the
+ * whole budget at once. Those that are let go may still be under way beside the next one: one of the five is over by then.
+ */
+const MOST_TOGETHER = 5;
 /** Characters of names and values that are gathered: a little more than an answer of the bridge can hold. */
 const MAX_CHARACTERS = 6_000_000;
 

@@ -3,7 +3,7 @@ import type { SessionId } from '../../../lib/context/sessionId.ts';
 import type { OutboundEvent } from '../../../lib/operations/ports/eventQueue.ts';
 import { DynamoDeliveryQueue } from '../../../lib/store/deliveryQueue.ts';
 import { DynamoEventQueue } from '../../../lib/store/eventQueue.ts';
-import { DynamoSnapshotStats } from '../../../lib/store/snapshotStats.ts';
+import type { DynamoSnapshotStats } from '../../../lib/store/snapshotStats.ts';
 import { describeOnDatabases } from '../../fixtures/store/databases.ts';
 import {
   commit,
@@ -144,7 +144,7 @@ describeOnDatabases('DynamoEventQueue', ({ newTable }) => {
     it.each(['with a lane', 'without one'])('takes events and metrics along: a session %s', async (which) => {
       const session = newSession();
       const store = table.sessions();
-      const stats = new DynamoSnapshotStats(table.table, table.vault);
+      const stats = table.snapshotStats();
       if (which === 'with a lane') await operate(store, session);
       await queue.enqueue(eventOf(session), { eventId: newId(), dueAtMs: START_MS });
       const next = { latenciesMs: [1], totalRetrieved: 1, pages: 1, reads: 1 };
@@ -165,7 +165,7 @@ describeOnDatabases('DynamoSnapshotStats', ({ newTable }) => {
   let stats: DynamoSnapshotStats;
   beforeAll(async () => {
     table = await newTable();
-    stats = new DynamoSnapshotStats(table.table, table.vault);
+    stats = table.snapshotStats();
   });
   const of = (reads: number) => ({ latenciesMs: [reads, 5], totalRetrieved: 0, pages: 5, reads });
 

@@ -140,6 +140,33 @@ describeOnDatabases('A lost acknowledgement', ({ newTable }) => {
     });
   });
 
+  describe('of a snapshot’s metrics', () => {
+    const stats = (reads: number) => ({ latenciesMs: [5], totalRetrieved: 10 * reads, pages: 1, reads });
+    const first = { seen: undefined, next: stats(1), nowMs: START_MS };
+
+    it('is one read', async () => {
+      const counted = table.snapshotStats();
+
+      table.loseNextAcknowledgement();
+      await counted.add(sessionId, first);
+
+      expect(await counted.read(sessionId)).toEqual(stats(1));
+    });
+
+    it('is one read, too, where somebody was quicker', async () => {
+      const counted = table.snapshotStats();
+      await counted.add(sessionId, first);
+      // The condition fails, which is an answer; the one that is lost is the one behind it.
+      table.interruptNext('UpdateItemCommand', async () =>
+        table.interruptNext('UpdateItemCommand', async () => table.loseNextAcknowledgement()),
+      );
+
+      await counted.add(sessionId, first);
+
+      expect(await counted.read(sessionId)).toEqual(stats(2));
+    });
+  });
+
   it('of a refusal is one entry in the audit trail', async () => {
     const refusal = newRefusal();
     table.loseNextAcknowledgement();

@@ -137,7 +137,7 @@ export function startInstance(world: World, tenant: Tenant, name: string): Insta
       store: sessions,
       cognigy: createSessionReads(upstream),
       events: new DynamoEventQueue(store, vault, options),
-      stats: new DynamoSnapshotStats(store, vault),
+      stats: new DynamoSnapshotStats(store, vault, random),
       clock,
       random,
       schema: ANYTHING_GOES,

@@ -28,13 +28,13 @@ const pages = (count: number): Reply => {
   };
 };
 
-function prepare(answer: Reply = shows([VARIABLE])) {
+function prepare(answer: Reply = shows([VARIABLE]), options: { readonly maxConcurrent?: number } = {}) {
   let issued = 0;
   const session = startSessionApi((request, signal) => {
     if (request.path !== TOKEN_PATH) return answer(request, signal);
     issued += 1;
     return json(200, { access_token: `tok-${issued}`, token_type: 'Bearer', expires_in: 3600 });
-  });
+  }, options);
   const { reads, call, network } = session;
   const read = (overrides: Partial<UpstreamCall> = {}, request: Partial<VariablesRequest> = {}) =>
     reads.readVariables({ sessionId: 'sess_1', ...request }, call(overrides));
@@ -181,6 +181,43 @@ describe('Pages that are expected', () => {
     expect(result).toMatchObject({ pages: 5, attempts: 5 });
     expect(most).toBe(4);
     expect(queries().sort()).toEqual(['', '?page=2', '?page=3', '?page=4', '?page=5']);
+  });
+
+  const byCursor: Reply = ({ url }) => {
+    const { searchParams } = new URL(url);
+    const [page, cursor] = [Number(searchParams.get('page') ?? 1), searchParams.get('cursor')];
+    const pagination = page === 1 && cursor === null ? { nextPage: 2 } : { nextCursor: cursor === null ? 'c' : null };
+    return json(200, { variables: [], pagination });
+  };
+
+  it.each<[string, Reply, number]>([
+    ['all of them', pages(12), 12],
+    ['those that are let go, and the one that comes instead', byCursor, 3],
+  ])('are five under way at the most, whatever an instance may have: %s', async (_what, answer, count) => {
+    // Prepare
+    let underWay = 0;
+    let most = 0;
+    const { read, governor, clock } = prepare(
+      async (request, signal) => {
+        underWay += 1;
+        most = Math.max(most, underWay);
+        // The later a page, the longer it takes: those that are let go are still under way.
+        const page = Number(new URL(request.url).searchParams.get('page') ?? 1);
+        await clock.sleep(10 * page);
+        underWay -= 1;
+        return answer(request, signal);
+      },
+      { maxConcurrent: 20 },
+    );
+    governor.acquire = async () => ({ granted: true, permit: { release: async () => {} } });
+
+    // Act
+    const result = await read({}, { expectedPages: Promise.resolve(12) });
+
+    // Assess
+    expect(result).toMatchObject({ kind: 'read', pages: count });
+    expect(most).toBeGreaterThanOrEqual(2);
+    expect(most).toBeLessThanOrEqual(5);
   });
 
   it.each([
