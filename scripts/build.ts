@@ -27,8 +27,8 @@ const STAND_INS: Readonly<Record<string, string>> = {
   // come from its environment; that provider is the chain's own first link.
   '@aws-sdk/credential-provider-node': `export { fromEnv as defaultProvider } from '@aws-sdk/credential-provider-env';`,
   // Loaded on demand, by operations that stream events. Neither DynamoDB nor Secrets Manager has one.
-  '@smithy/core/event-streams': `export class EventStreamSerde { constructor() { throw new Error('left out of this bundle'); } }
-export const eventStreamSerdeProvider = () => { throw new Error('left out of this bundle'); };`,
+  '@smithy/core/event-streams': `export class EventStreamSerde { constructor() { throw new Error('left out'); } }
+export const eventStreamSerdeProvider = () => { throw new Error('left out'); };`,
   // The DynamoDB client creates this cache, yet no operation of it discovers its endpoint. Brings mnemonist along.
   '@aws-sdk/endpoint-cache': 'export class EndpointCache {}',
 };
@@ -128,7 +128,7 @@ const dietWith = ({ tenantSchema, crmSources }: Readonly<Record<'tenantSchema' |
     });
     onLoad({ filter: TENANT_SCHEMA }, ({ path }) => ({ contents: tenantSchema, resolveDir: dirname(path) }));
     onLoad({ filter: NEVER_MADE }, ({ path }) => ({
-      contents: `export class ${NEVER_MADE.exec(path)?.[1]} { constructor() { throw new Error('left out of this bundle'); } }`,
+      contents: `export class ${NEVER_MADE.exec(path)?.[1]} { constructor() { throw new Error('left out'); } }`,
     }));
     onLoad({ filter: NEVER_ASKED }, () => ({ contents: 'export class HeaderFormatter {}' }));
     onLoad({ filter: NEVER_LOGGED }, () => ({
@@ -136,7 +136,7 @@ const dietWith = ({ tenantSchema, crmSources }: Readonly<Record<'tenantSchema' |
 export const loggerMiddleware = getLoggerPlugin, loggerMiddlewareOptions = {};`,
     }));
     onLoad({ filter: NEVER_BUFFERED }, () => ({
-      contents: `export class CircularMap { constructor() { throw new Error('left out of this bundle'); } }`,
+      contents: `export class CircularMap { constructor() { throw new Error('left out'); } }`,
     }));
     onLoad({ filter: CRM_SOURCES }, () => ({ contents: crmSources }));
     onLoad({ filter: AWS_PACKAGE_JSON }, async ({ path }) => {

@@ -48,7 +48,7 @@ export function answerSnapshot({ sessionId }: BridgeRequest, answer: SnapshotAns
       });
     case 'unreadable': {
       const { code, retryAtMs = nowMs } = answer;
-      if (code !== 'upstream-unavailable') throw new Problem(code);
+      if (code !== 'upstream-unavailable' && code !== 'upstream-timeout') throw new Problem(code);
       const seconds = Math.max(1, Math.ceil((retryAtMs - nowMs) / 1_000));
       throw new Problem(code, { headers: { 'retry-after': String(seconds) } });
     }

@@ -37,6 +37,7 @@ const PROBLEMS = {
   'store-unavailable': { status: 503, title: 'The store cannot be reached', retryable: true },
   'upstream-unavailable': { status: 503, title: 'The upstream cannot be reached', retryable: true },
   'store-timeout': { status: 504, title: 'The store did not answer in time', retryable: true },
+  'upstream-timeout': { status: 504, title: 'The upstream did not answer in time', retryable: true },
   'out-of-time': { status: 504, title: 'The request took too long', retryable: true },
 } as const;
 

@@ -60,12 +60,15 @@ export interface Snapshot {
   readonly auditTrail: readonly AuditRecord[];
 }
 
+/** `upstream-timeout`: its last answer did not come in time. */
+export type UnreadableCode = RefusalCode | 'upstream-timeout';
+
 export type SnapshotAnswer =
   | { readonly kind: 'taken'; readonly snapshot: Snapshot }
   /** The upstream says that there is no such session. */
   | { readonly kind: 'ended' }
   /** The upstream cannot be read, and there is no mirror either. `retryAtMs`: not before then (epoch milliseconds). */
-  | { readonly kind: 'unreadable'; readonly code: RefusalCode; readonly retryAtMs?: number }
+  | { readonly kind: 'unreadable'; readonly code: UnreadableCode; readonly retryAtMs?: number }
   /** More than an answer can hold. */
   | { readonly kind: 'too-large' }
   /** The session kept changing while it was read, and there is no mirror yet. */
@@ -322,8 +325,9 @@ function withoutMirror(read: Exclude<BotRead, { kind: 'live' }>): SnapshotAnswer
   const { result } = read;
   if (result.kind === 'too-large') return result;
   if (result.kind === 'refused') return { kind: 'unreadable', code: result.code };
-  const { retryAtMs } = result;
-  return { kind: 'unreadable', code: 'upstream-unavailable', ...(retryAtMs !== undefined && { retryAtMs }) };
+  const { reason, retryAtMs } = result;
+  const code = reason === 'timeout' ? 'upstream-timeout' : 'upstream-unavailable';
+  return { kind: 'unreadable', code, ...(retryAtMs !== undefined && { retryAtMs }) };
 }
 
 interface Taken {

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { answerSnapshot } from '../../functions/snapshot/snapshotRequest.ts';
 import type { JsonValue } from '../../lib/context/json.ts';
+import type { BridgeRequest } from '../../lib/http/messages.ts';
 import type { CognigyReads, ReadResult, SnapshotScope, UpstreamVariable } from '../../lib/operations/ports/cognigy.ts';
 import type { OutboundEvent } from '../../lib/operations/ports/eventQueue.ts';
 import { type SessionStore, StoreError } from '../../lib/operations/ports/sessionStore.ts';
@@ -260,6 +262,19 @@ describe('SCENARIO 25: what has expired in the bridge and is in the bot', () => 
     expect(await shown()).toEqual(['live', { stays: 2 }]);
     script(() => refused);
     expect(await shown()).toBe('unreadable');
+  });
+
+  it.each([
+    ['timeout', 'upstream-timeout', 504],
+    ['down', 'upstream-unavailable', 503],
+    ['budget', 'upstream-unavailable', 503],
+  ] as const)('where there is none, an upstream that cannot be read (%s) is %s, %i', async (reason, code, status) => {
+    const { script, take, clock } = await prepare();
+    script(() => ({ kind: 'unavailable', reason, outcomeUnknown: false, attempts: 1 }));
+    const answer = await take();
+    expect(answer).toEqual({ kind: 'unreadable', code });
+    const refusal = expect.objectContaining({ code, status });
+    expect(() => answerSnapshot({ sessionId: SESSION } as BridgeRequest, answer, clock.now())).toThrow(refusal);
   });
 
   it('is no secret of the mirror that stands in', async () => {

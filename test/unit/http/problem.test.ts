@@ -37,6 +37,7 @@ const TABLE: Readonly<Record<ProblemCode, number>> = {
   'upstream-bad-response': 502,
   'store-unavailable': 503,
   'upstream-unavailable': 503,
+  'upstream-timeout': 504,
   'store-timeout': 504,
   'out-of-time': 504,
 };
