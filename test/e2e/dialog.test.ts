@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Bridge, LOCAL_KEY, startBridge } from '../fixtures/stack/bridge.ts';
+import { travel } from '../fixtures/stack/time.ts';
 
 let bridge: Bridge;
 beforeAll(async () => {
@@ -237,11 +238,17 @@ describe('An upstream in trouble', () => {
 
   it('SCENARIO 24: down: 202 with where to look, and the schedule makes the change', async () => {
     const dialogId = newDialog();
-    bridge.tenant.faults.add({ match: at, times: 3, action: { status: 503 } });
+    bridge.tenant.faults.add({ match: at, times: 0, action: { status: 503 } });
     const reply = await bridge.dialog(dialogId, PATCH);
     expect(reply.status).toBe(202);
     expect(reply.body).toMatchObject({ status: 'pending', dialogId, version: 1, visibility: 'queued' });
     expect(reply.headers['location']).toContain(reply.body.operationId);
+    expect(bridge.tenant.sessions.inspect(dialogId)?.nextStep ?? null).toBeNull();
+
+    bridge.tenant.faults.clear();
+    travel(20_000);
+    await bridge.stack.tick();
+    expect(bridge.tenant.sessions.inspect(dialogId)).toMatchObject({ nextStep: PATCH.transition.nextStep });
   });
 
   it('a bot that changes the same thing at the same time: 409 with the places', async () => {

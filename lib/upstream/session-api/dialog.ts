@@ -62,6 +62,8 @@ interface Read {
 
 /** Of what clients have been told about, this much is remembered (pointers). */
 const SEEN_MAX = 200;
+/** What was hardly begun is sent as often as any other request: three times at most (SPEC 3 "Retry"). */
+const SENT_AGAIN = 2;
 const NO_VARIABLES: BelievedDialog = { session: {}, user: {}, ofBot: {} };
 
 class DialogUpdate {
@@ -126,7 +128,7 @@ class DialogUpdate {
         return this.#end(patch.ending);
       } else if (!patch.ending.outcomeUnknown) {
         const isSaid = isHardlyBegun({ status: patch.ending.upstreamStatus }) && patch.ending.reason === 'down';
-        if (!isSaid || round === MAX_ROUNDS || !(await this.#mayAskAgain(patch.ending))) return this.#end(patch.ending);
+        if (!isSaid || round >= SENT_AGAIN || !(await this.#mayAskAgain(patch.ending))) return this.#end(patch.ending);
         this.#isDoubted = true;
       } else {
         this.#unheard();

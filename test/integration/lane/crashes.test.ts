@@ -163,9 +163,10 @@ describe.each(KINDS)('$name: a schedule that is struck at its k-th request', ({ 
       expect(atCall).toBeLessThan(ENDLESS);
       const session = sessionId(`sess_${atCall}`);
       // Prepare: a pending operation.
-      harness.tenant.faults.add({ match: { sessionId: session, surface }, times: 3, action: { status: 503 } });
+      harness.tenant.faults.add({ match: { sessionId: session, surface }, times: 0, action: { status: 503 } });
       const pending = await write(harness.instance(), { session, value: 'v' });
       expect(pending.kind).toBe('pending');
+      harness.tenant.faults.clear();
       harness.clock.advance(60_000);
 
       // Act
