@@ -15,7 +15,7 @@ import {
 import { retryAfterMs } from './retryAfter.ts';
 
 /** Tries of one request (SPEC 3 "Retry"). */
-const MAX_TRIES = 3;
+export const MAX_TRIES = 3;
 /** Pause for everybody after the last try was answered 429 and none said how long (milliseconds). */
 const DEFAULT_PAUSE_MS = 10_000;
 

@@ -15,7 +15,7 @@ import type { DialogRequest, DialogResult, KnownDialog, UpstreamCall } from '../
 import { AuthorizedCall, type Ending } from '../authorizedCall.ts';
 import { backoffMs } from '../backoff.ts';
 import { type HttpAnswer, pathSegment } from '../httpClient.ts';
-import { isHardlyBegun } from '../retry.ts';
+import { isHardlyBegun, MAX_TRIES } from '../retry.ts';
 import { MAX_READ_NESTING, MAX_ROUNDS, pauseAfterConflict } from './conflict.ts';
 import type { SurfaceOptions } from './surfaces.ts';
 
@@ -62,8 +62,6 @@ interface Read {
 
 /** Of what clients have been told about, this much is remembered (pointers). */
 const SEEN_MAX = 200;
-/** What was hardly begun is sent as often as any other request: three times at most (SPEC 3 "Retry"). */
-const SENT_AGAIN = 2;
 const NO_VARIABLES: BelievedDialog = { session: {}, user: {}, ofBot: {} };
 
 class DialogUpdate {
@@ -128,7 +126,8 @@ class DialogUpdate {
         return this.#end(patch.ending);
       } else if (!patch.ending.outcomeUnknown) {
         const isSaid = isHardlyBegun({ status: patch.ending.upstreamStatus }) && patch.ending.reason === 'down';
-        if (!isSaid || round >= SENT_AGAIN || !(await this.#mayAskAgain(patch.ending))) return this.#end(patch.ending);
+        if (!isSaid || round + 1 >= MAX_TRIES || !(await this.#mayAskAgain(patch.ending)))
+          return this.#end(patch.ending);
         this.#isDoubted = true;
       } else {
         this.#unheard();

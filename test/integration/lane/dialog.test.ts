@@ -326,6 +326,14 @@ describe('A transition of which the upstream says that it has not begun, and whi
     }
   });
 
+  it('is sent three times at most, as every request is', async () => {
+    const harness = await start();
+    harness.tenant.faults.add({ match: { ...AT_DIALOG, method: 'PATCH' }, times: 0, action: { status: 503 } });
+    const change = { session: { a: 2 }, transition: { nextStep: 'next' } };
+    expect(await harness.instance().dialog({ change })).toMatchObject({ kind: 'pending' });
+    expect(harness.requests().filter((request) => request === 'PATCH dialog-state')).toHaveLength(3);
+  });
+
   it('is not told to be another’s by the tag that it has changed itself', async () => {
     const harness = await start();
     const first = await harness.instance().dialog({ change: { session: { a: 1 } } });

@@ -160,6 +160,17 @@ describe('An erased session', () => {
   });
 });
 
+/** A session with something in it, and somebody in the middle of a push, whose request has not left yet. */
+async function startUnderHolder<Answer>(write: (by: Instance) => Promise<Answer>) {
+  const harness = await start();
+  await fill(harness);
+  const holder = harness.instance();
+  const frozen = holder.wire.freeze(/^PUT /);
+  const late = write(holder);
+  await frozen.reached;
+  return { harness, frozen, late };
+}
+
 describe('A session that is erased in the middle of a push', () => {
   const writes = [
     ['an inject', (by: Instance) => by.inject({ value: 'late', idempotencyKey: 'late', budgetMs: 60_000 })],
@@ -167,12 +178,7 @@ describe('A session that is erased in the middle of a push', () => {
   ] as const;
 
   it.each(writes)('fences the holder out: %s leaves nothing in the mirror', async (_, write) => {
-    const harness = await start();
-    await fill(harness);
-    const holder = harness.instance();
-    const frozen = holder.wire.freeze(/^PUT /);
-    const late = write(holder);
-    await frozen.reached;
+    const { harness, frozen, late } = await startUnderHolder(write);
     expect(await harness.instance().erase()).toBe(true);
     await expectErased(harness);
     frozen.goOn();
@@ -225,12 +231,7 @@ describe('A session that is erased in the middle of a push', () => {
 
   /** What the holder has sent may be on its way as long as he might have the lease. */
   it.each(writes)('lets nothing that comes since overtake the holder: %s is not put over it', async (_, write) => {
-    const harness = await start();
-    await fill(harness);
-    const holder = harness.instance();
-    const frozen = holder.wire.freeze(/^PUT /);
-    const late = write(holder);
-    await frozen.reached;
+    const { harness, frozen, late } = await startUnderHolder(write);
     await harness.instance().erase();
     const since = await harness.instance().inject({ value: 'since', idempotencyKey: 'since' });
     expect(since.kind).toBe('pending');
