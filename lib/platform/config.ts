@@ -14,9 +14,7 @@ export class ConfigError extends Error {
 
 const wholeNumber = (fallback: number, min: number, max: number) => {
   const what = `must be a whole number from ${min} to ${max}`;
-  const number = z.coerce
-    .number(what)
-    .check(z.int(what), z.minimum(min, `must be at least ${min}`), z.maximum(max, `must be at most ${max}`));
+  const number = z.coerce.number(what).check(z.int(what), z.minimum(min, what), z.maximum(max, what));
   return z._default(number, fallback);
 };
 
@@ -39,6 +37,7 @@ const environment = z.object({
   UPSTREAM_BURST: wholeNumber(0, 0, 1_000_000),
   UPSTREAM_MAX_CONCURRENT: wholeNumber(5, 1, 1_000),
   UPSTREAM_TIMEOUT_MS: wholeNumber(4_000, 50, 60_000),
+  STORE_TIMEOUT_MS: wholeNumber(1_200, 100, 10_000),
   REQUEST_BUDGET_MS: wholeNumber(8_000, 100, 29_000),
   WEBHOOK_BUDGET_MS: wholeNumber(4_000, 500, 29_000),
   ALLOW_UNSIGNED_WEBHOOKS: flag,
@@ -74,6 +73,8 @@ export interface Config {
     /** Longest wait for one answer. */
     readonly timeoutMs: number;
   };
+  /** Longest wait for one answer of DynamoDB and its like, milliseconds; each request is tried three times. */
+  readonly storeTimeoutMs: number;
   /** How long a client is kept waiting before its operation is left to the schedule. */
   readonly requestBudgetMs: number;
   /** Within this the `webhook` route has answered, milliseconds. */
@@ -149,6 +150,7 @@ function configOf(values: z.infer<typeof environment>): Config {
       timeoutMs: values.UPSTREAM_TIMEOUT_MS,
       ...(values.UPSTREAM_BURST > 0 && { burst: values.UPSTREAM_BURST }),
     },
+    storeTimeoutMs: values.STORE_TIMEOUT_MS,
     requestBudgetMs: values.REQUEST_BUDGET_MS,
     webhookBudgetMs: values.WEBHOOK_BUDGET_MS,
     allowUnsignedWebhooks: values.ALLOW_UNSIGNED_WEBHOOKS,

@@ -48,14 +48,20 @@ import { TelemetryFactory } from './telemetry.ts';
 import { tenantSchema } from './tenantSchema.ts';
 import { Vault } from './vault.ts';
 
-/** Answers quickly or fails quickly: a client waits behind every request to the table (SCENARIOS 45). */
-export const STORE_CLIENT = {
+/** A client of AWS that answers quickly or fails quickly: whoever asks waits behind each of its requests (SCENARIOS 45). */
+export const clientOptions = ({ aws, storeTimeoutMs }: Pick<Config, 'aws' | 'storeTimeoutMs'>) => ({
+  region: aws.region,
+  credentials: aws.credentials,
   maxAttempts: 3,
   retryMode: 'standard',
   // What a request goes through is the same each time, and is put together once.
   cacheMiddleware: true,
-  requestHandler: { connectionTimeout: 1_000, requestTimeout: 1_200, throwOnRequestTimeout: true },
-} as const;
+  requestHandler: {
+    connectionTimeout: storeTimeoutMs,
+    requestTimeout: storeTimeoutMs,
+    throwOnRequestTimeout: true,
+  },
+});
 
 /** One process's bridge: configuration, clients and caches. No state of any one invocation. */
 export interface Bridge<Services> {
@@ -195,19 +201,18 @@ export const wireWebhook = (parts: Parts): ReturnType<typeof wireLane> & { reado
  */
 export const wireNotify: Wire<NotifyDeps, NotifyConfig> = (parts) => {
   const { config, clock, random, table, vault } = parts;
-  const { delivery, dueShards, aws } = config;
+  const { delivery, dueShards } = config;
   const { notifyQueueUrl, deadLetterQueueUrl, eventBusName } = delivery;
   const queue = new DynamoDeliveryQueue(table, vault, { dueShards });
   const store = new DynamoLaneStore(table, vault, storeOptions(parts));
   const lanes = { store, events: queue, context: { schema: tenantSchema } };
-  const { region, credentials } = aws;
   return {
     clock,
     random,
     queue,
     handOver: (session) => handOver(lanes, session),
     states: new DynamoDestinationStates(table),
-    bus: new EventBridgeBus(new EventBridgeClient({ region, credentials, ...STORE_CLIENT }), eventBusName),
+    bus: new EventBridgeBus(new EventBridgeClient(clientOptions(config)), eventBusName),
     prompts: new SqsPrompts(wireQueue(parts, notifyQueueUrl)),
     deadLetters: new SqsDeadLetters(wireQueue(parts, deadLetterQueueUrl)),
     destination: destinationOf(parts, delivery),
@@ -274,14 +279,10 @@ export function createBridge<Services, More extends object = object>(
   const config = readConfig<More>(undefined, moreSettings);
   const clock = systemClock;
   const random = createRandom();
-  const { region, credentials } = config.aws;
-  const source = new SecretSource(
-    new SecretsManagerClient({ region, credentials, ...STORE_CLIENT }),
-    config.secretId,
-    clock,
-  );
+  const options = clientOptions(config);
+  const source = new SecretSource(new SecretsManagerClient(options), config.secretId, clock);
   const table = new Table({
-    client: new DynamoDBClient({ region, credentials, ...STORE_CLIENT }),
+    client: new DynamoDBClient(options),
     tableName: config.tableName,
     clock,
   });

@@ -1,10 +1,10 @@
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ensureTable } from '../../../infra/local/database.ts';
+import { ensureTable, LOCAL_CREDENTIALS, LOCAL_REGION } from '../../../infra/local/database.ts';
 import type { Mirror } from '../../../lib/context/mirror.ts';
 import { type Lane, type SessionStore, StoreError } from '../../../lib/operations/ports/sessionStore.ts';
 import { systemClock } from '../../../lib/platform/clock.ts';
-import { STORE_CLIENT } from '../../../lib/platform/deps.ts';
+import { clientOptions } from '../../../lib/platform/deps.ts';
 import { Vault } from '../../../lib/platform/vault.ts';
 import { DynamoSessionStore } from '../../../lib/store/dynamoSessionStore.ts';
 import { collect, Table } from '../../../lib/store/table.ts';
@@ -28,6 +28,12 @@ import {
 } from '../../fixtures/store/session.ts';
 import { localClient } from '../../fixtures/store/testTable.ts';
 
+/** As a function has it. */
+const CLIENT = clientOptions({
+  aws: { region: LOCAL_REGION, credentials: LOCAL_CREDENTIALS },
+  storeTimeoutMs: 1_200,
+});
+
 describeOnDatabases('A store that is out of order (SCENARIO 45)', ({ url }) => {
   const sessionId = newSession();
   let gate: Gate;
@@ -42,7 +48,7 @@ describeOnDatabases('A store that is out of order (SCENARIO 45)', ({ url }) => {
     await gate.open();
     const tableName = `bridge-${newId()}`;
     await ensureTable(url(), tableName);
-    client = localClient(gate.url, STORE_CLIENT);
+    client = localClient(gate.url, CLIENT);
     const storeOver = (by: DynamoDBClient) =>
       new DynamoSessionStore(new Table({ client: by, tableName, clock: systemClock }), vault, STORE_OPTIONS);
     store = storeOver(client);
@@ -98,7 +104,7 @@ describeOnDatabases('A store that is out of order (SCENARIO 45)', ({ url }) => {
   });
 
   it('times out after the tries that it is configured to make where it never answers', async () => {
-    const { maxAttempts, requestHandler } = STORE_CLIENT;
+    const { maxAttempts, requestHandler } = CLIENT;
     await gate.hang();
 
     const { code, afterMs } = await failureOf(commit(store, sessionId));
