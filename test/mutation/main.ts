@@ -14,7 +14,8 @@ const REASONS = new URL('survivors.json', import.meta.url);
 const UNEXPLAINED = new URL('.cache/mutation/unexplained.json', root);
 const EVIDENCE = new URL('docs/evidence/mutation.md', root);
 
-const { status } = spawnSync('stryker', ['run', CONFIG, ...process.argv.slice(2)], {
+const more = process.argv.slice(2);
+const { status } = spawnSync('stryker', ['run', CONFIG, ...more], {
   cwd: fileURLToPath(root),
   stdio: 'inherit',
 });
@@ -28,7 +29,7 @@ writeFileSync(
   toMarkdown(result, {
     date: new Date().toISOString().slice(0, 10),
     machine: `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`,
-    command: 'npm run mutation',
+    command: ['npm run mutation', ...(more.length > 0 ? ['--', ...more] : [])].join(' '),
   }),
 );
 console.log(`${fileURLToPath(EVIDENCE)} is written`);

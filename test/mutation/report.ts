@@ -70,8 +70,9 @@ export function resultOf(report: StrykerReport, reasons: Reasons): MutationResul
 }
 
 /** What keeps the result from being good enough, as sentences; none when it is. */
-export function shortcomingsOf({ files, outdated }: MutationResult): string[] {
+export function shortcomingsOf({ total, files, outdated }: MutationResult): string[] {
   return [
+    ...(total.pending > 0 ? [`${total.pending} mutants have not been run`] : []),
     ...files
       .filter(({ metrics }) => metrics.mutationScore < REQUIRED_SCORE)
       .map(({ file, metrics }) => `${file}: only ${percent(metrics.mutationScore)} killed`),
@@ -101,6 +102,7 @@ export function toMarkdown(result: MutationResult, { date, machine, command }: C
     `Written by \`${command}\` on ${date}, on ${machine}. Stryker changes the rules in one place at a time and runs the unit tests that reach it; not part of \`npm test\`.`,
     '',
     `${percent(total.mutationScore)} of ${total.totalValid} mutants killed or timed out; at least ${REQUIRED_SCORE} % are wanted of every file. ${survivors} live on, ${unexplained} of them without a reason.`,
+    ...withoutResult(total).map((sentence) => `\n${sentence}`),
     ...outdated.map((one) => `\nA reason for what no longer survives: ${one}`),
     '',
     '| file | mutants | killed | timed out | survived | no coverage | score |',
@@ -109,6 +111,15 @@ export function toMarkdown(result: MutationResult, { date, machine, command }: C
     row('all', total),
     ...files.filter((file) => file.survivors.length > 0).flatMap(survivorLines),
   ].join('\n')}\n`;
+}
+
+/** Mutants of which there is no saying whether a test would notice, as sentences. */
+function withoutResult({ pending, ignored, totalInvalid }: Metrics): string[] {
+  return [
+    ...(pending > 0 ? [`**Not complete:** ${pending} more have not been run.`] : []),
+    ...(ignored > 0 ? [`${ignored} more were left out.`] : []),
+    ...(totalInvalid > 0 ? [`With ${totalInvalid} more a module could not even be loaded.`] : []),
+  ];
 }
 
 function row(name: string, { totalValid, killed, timeout, survived, noCoverage, mutationScore }: Metrics): string {

@@ -18,6 +18,9 @@ function commonLength(one: string, other: string): number {
   return length;
 }
 
+// As in vitest.config.ts.
+process.env['TZ'] = 'Asia/Kathmandu';
+
 /** The unit tests of what is mutated, and nothing that builds, packages or starts anything. */
 export default defineConfig({
   test: {

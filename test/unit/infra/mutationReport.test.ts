@@ -86,6 +86,11 @@ describe('What keeps a result from being good enough', () => {
     expect(shortcomingsOf(resultOf(report({ 'lib/b.ts': [...killed(9), mutant('Survived')] }), reasons))).toEqual([]);
   });
 
+  it('is a mutant that was not run', () => {
+    const files = { 'lib/b.ts': [...killed(9), mutant('Pending'), mutant('Pending')] };
+    expect(shortcomingsOf(resultOf(report(files), {}))).toEqual(['2 mutants have not been run']);
+  });
+
   it('is a file below that, a survivor without a reason, and a reason without a survivor', () => {
     const files = { 'lib/a.ts': [...killed(8), mutant('Survived')], 'lib/b.ts': killed(1) };
     expect(shortcomingsOf(resultOf(report(files), reasons))).toEqual([
@@ -109,5 +114,15 @@ describe('The page', () => {
     expect(page).toContain('| `lib/b.ts` | 20 | 17 | 1 | 1 | 1 | 90.0 % |');
     expect(page).toContain('- 2, `const isBig = a > 9 &&`: `a > 9` → `a >= 9`. Nine is as good.');
     expect(page).toContain('`a > 9 && a < 99` → `true` (no coverage). **No reason yet.**');
+  });
+
+  it('says of how many mutants there is no result, and nothing of that where there are none', () => {
+    const run = { date: '2026-11-21', machine: '2 × CPU', command: 'npm run mutation' };
+    const others = [mutant('Pending'), mutant('RuntimeError'), mutant('RuntimeError'), mutant('Ignored')];
+    const page = toMarkdown(resultOf(report({ 'lib/b.ts': [...killed(1), ...others] }), {}), run);
+    expect(page).toContain('**Not complete:** 1 more have not been run.');
+    expect(page).toContain('1 more were left out.');
+    expect(page).toContain('With 2 more a module could not even be loaded.');
+    expect(toMarkdown(resultOf(report({ 'lib/b.ts': killed(1) }), {}), run)).not.toMatch(/more/);
   });
 });
