@@ -1,9 +1,9 @@
 // npm run bench: builds dist, measures the built functions, prints a report. `--only storm,rules` measures only these.
 // `--write` keeps report and charts in docs/evidence; of a part only the charts that it has made anew.
 import { mkdir, writeFile } from 'node:fs/promises';
-import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { bundleAll, writeBundles } from '../scripts/build.ts';
+import { circumstances } from '../test/fixtures/circumstances.ts';
 import { MEASURES, type Measure, type Measured } from './catalogue.ts';
 import { costSection, latencyChart } from './report/costSection.ts';
 import { toMarkdown } from './report/markdown.ts';
@@ -31,7 +31,8 @@ if (flags.write) {
   await mkdir(EVIDENCE, { recursive: true });
   const charts = chartsOf(measured);
   for (const [file, svg] of charts) await writeFile(new URL(file, EVIDENCE), svg);
-  const report = () => toMarkdown(sections, circumstances(), [...charts.keys()]);
+  const report = () =>
+    toMarkdown(sections, { ...circumstances(), command: 'npm run bench -- --write' }, [...charts.keys()]);
   if (flags.only === undefined) await writeFile(new URL('bench.md', EVIDENCE), report());
 }
 
@@ -71,13 +72,4 @@ function select(only: string | undefined): readonly Measure[] {
 function fail(message: string): never {
   console.error(message);
   process.exit(1);
-}
-
-function circumstances() {
-  const [cpu] = cpus();
-  return {
-    date: new Date().toISOString().slice(0, 10),
-    machine: `${cpus().length} × ${cpu?.model ?? 'unknown'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`,
-    command: 'npm run bench -- --write',
-  };
 }

@@ -1,22 +1,17 @@
+import type { Circumstances } from '../../test/fixtures/circumstances.ts';
 import { type Section, type Table, verdictOf } from './figures.ts';
 import { summary } from './terminal.ts';
-
-export interface Circumstances {
-  readonly date: string;
-  readonly machine: string;
-  readonly command: string;
-}
 
 /** The report as a page for `docs/evidence`. */
 export function toMarkdown(
   sections: readonly Section[],
-  { date, machine, command }: Circumstances,
+  { date, machine, revision, command }: Circumstances & { readonly command: string },
   charts: readonly string[] = [],
 ): string {
   const head = [
     '# Benchmark',
     '',
-    `Written by \`${command}\` on ${date}, on ${machine}. Not a test: figures differ with the machine and with what else it does.`,
+    `Written by \`${command}\` on ${date}, of ${revision}, on ${machine}. Not a test: figures differ with the machine and with what else it does.`,
     '',
     'Where time is told and 5 ms are added to every round trip to DynamoDB, the simulated table of `test/simulation/table` stands for it, which keeps the same contract as dynalite and DynamoDB Local ' +
       '(`test/contract/store`) and takes a tenth of a millisecond for a request. Everywhere else it is dynalite, which takes one to two on the same processors, and counts units as DynamoDB bills them.',

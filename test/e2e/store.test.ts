@@ -32,7 +32,7 @@ describe('SCENARIO 45: the store', () => {
   let store: Awaited<ReturnType<typeof startFlakyStore>>;
   const functions = new Map<string, Invoke>();
   beforeAll(async () => {
-    bridge = await startBridge();
+    bridge = await startBridge({ settings: { STORE_TIMEOUT_MS: '1200' } });
     store = await startFlakyStore(bridge.stack.databaseUrl);
     process.env['AWS_ENDPOINT_URL_DYNAMODB'] = store.url;
     for (const definition of functionDefinitions()) functions.set(definition.name, await loadFunction(definition));

@@ -1,9 +1,9 @@
 // npm run test:kill -- --restarts 50 --seed 1 --write: kills the running stack under load, again and again, and accounts for
 // everything that was asked of it. `--write` keeps the report as docs/evidence/restarts.md.
 import { mkdir, writeFile } from 'node:fs/promises';
-import { cpus, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { circumstances } from '../fixtures/circumstances.ts';
 import { toMarkdown, toText } from './report/pages.ts';
 import { runRestarts } from './run.ts';
 
@@ -44,10 +44,8 @@ console.log(`${command}: the plan of kills follows from the seed.`);
 const report = await runRestarts(options, console.log);
 console.log(`\n${toText(report)}`);
 if (flags.write) {
-  const [cpu] = cpus();
   const page = toMarkdown(report, {
-    date: new Date().toISOString().slice(0, 10),
-    machine: `${cpus().length} × ${cpu?.model ?? 'unknown'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`,
+    ...circumstances(),
     command: `${command} --write`,
   });
   await mkdir(EVIDENCE, { recursive: true });

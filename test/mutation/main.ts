@@ -3,8 +3,8 @@
 // Of what is evaluated when a module is loaded Stryker reuses results although the tests have changed: `--force` is the whole truth.
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { circumstances } from '../fixtures/circumstances.ts';
 import { type Reasons, resultOf, type StrykerReport, shortcomingsOf, toMarkdown } from './report.ts';
 
 const root = new URL('../../', import.meta.url);
@@ -27,8 +27,7 @@ const result = resultOf(report, reasons);
 writeFileSync(
   EVIDENCE,
   toMarkdown(result, {
-    date: new Date().toISOString().slice(0, 10),
-    machine: `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`,
+    ...circumstances(),
     command: ['npm run mutation', ...(more.length > 0 ? ['--', ...more] : [])].join(' '),
   }),
 );

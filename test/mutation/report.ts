@@ -1,4 +1,5 @@
 import { calculateMutationTestMetrics, type Metrics } from 'mutation-testing-metrics';
+import type { Circumstances } from '../fixtures/circumstances.ts';
 
 /** What Stryker's JSON reporter writes. */
 export type StrykerReport = Parameters<typeof calculateMutationTestMetrics>[0];
@@ -85,21 +86,18 @@ export function shortcomingsOf({ total, files, outdated }: MutationResult): stri
   ];
 }
 
-export interface Circumstances {
-  readonly date: string;
-  readonly machine: string;
-  readonly command: string;
-}
-
 /** The result as a page for `docs/evidence`. */
-export function toMarkdown(result: MutationResult, { date, machine, command }: Circumstances): string {
+export function toMarkdown(
+  result: MutationResult,
+  { date, machine, revision, command }: Circumstances & { readonly command: string },
+): string {
   const { total, files, outdated } = result;
   const survivors = files.reduce((sum, file) => sum + file.survivors.length, 0);
   const unexplained = files.reduce((sum, file) => sum + file.survivors.filter((one) => !one.reason).length, 0);
   return `${[
     '# Mutation testing',
     '',
-    `Written by \`${command}\` on ${date}, on ${machine}. Stryker changes the rules in one place at a time and runs the unit tests that reach it; not part of \`npm test\`.`,
+    `Written by \`${command}\` on ${date}, of ${revision}, on ${machine}. Stryker changes the rules in one place at a time and runs the unit tests that reach it; not part of \`npm test\`.`,
     '',
     `${percent(total.mutationScore)} of ${total.totalValid} mutants killed or timed out; at least ${REQUIRED_SCORE} % are wanted of every file. ${survivors} live on, ${unexplained} of them without a reason.`,
     ...withoutResult(total).map((sentence) => `\n${sentence}`),

@@ -32,6 +32,8 @@ export interface Verdict {
   readonly figures: Tally;
   readonly faults: Tally;
   readonly answers: Tally;
+  /** Requests that left in the fullest minute, and how many may. */
+  readonly budget: { readonly ratePerMinute: number; readonly fullest: number };
 }
 
 const MINUTE_MS = 60_000;
@@ -119,6 +121,7 @@ class Life {
       figures,
       faults: this.world.faults,
       answers: this.#answers,
+      budget: { ratePerMinute: this.world.ratePerMinute, fullest: this.#oracle.budget.fullest },
     };
   }
 

@@ -1,7 +1,8 @@
 import { fork } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { availableParallelism, cpus } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
+import { circumstances } from '../fixtures/circumstances.ts';
 import { evidenceOf, Totals } from './totals.ts';
 import type { Report, Task } from './worker.ts';
 
@@ -82,16 +83,13 @@ for (const [name, count] of [...totals.figures.entries(), ...totals.faults.entri
   console.log(`  ${name}: ${count}`);
 console.log(summary());
 if (values.write) {
-  const [cpu] = cpus();
   const evidence = evidenceOf(totals, {
     from: options.from,
     operations: options.operations,
     workers: options.workers,
     seconds: seconds(),
     command: `npm run simulate -- ${process.argv.slice(2).join(' ')}`,
-    node: process.version,
-    machine: `${availableParallelism()} × ${cpu?.model ?? 'CPU'}`,
-    date: new Date().toISOString().slice(0, 10),
+    ...circumstances(),
   });
   writeFileSync(EVIDENCE, evidence);
 }

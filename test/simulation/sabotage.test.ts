@@ -1,22 +1,43 @@
-import { UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import { UpdateItemCommand, type UpdateItemCommandInput } from '@aws-sdk/client-dynamodb';
 import { describe, expect, it } from 'vitest';
+import { Vault } from '../../lib/platform/vault.ts';
+import { generationOf, idempotencyAttribute } from '../../lib/store/idempotency.ts';
+import { dueShardName } from '../../lib/store/keys.ts';
 import { storeWith } from '../fixtures/operations/failingStore.ts';
 import { live } from './life.ts';
-import type { Sabotage } from './world/instance.ts';
+import { MASTER_KEY, type Sabotage, SHARDS } from './world/instance.ts';
+import { START_MS } from './world/timeline.ts';
 
-/** Every update without one clause of its condition. */
-function without(clause: string): Sabotage {
+/** Updates that are not what they should be; `undefined` for those that stay as they are. */
+function updates(change: (input: UpdateItemCommandInput) => Partial<UpdateItemCommandInput> | undefined): Sabotage {
   return {
     alter: (command) => {
-      if (!(command instanceof UpdateItemCommand)) return command;
-      const { ConditionExpression: condition } = command.input;
-      if (condition?.includes(clause) !== true) return command;
-      // In its place something that always holds, and that uses the same placeholders.
-      const always = clause.replace(/^(\S+) = (:\w+)$/, '(attribute_not_exists($1) OR $1 <> $2 OR $1 = $2)');
-      return new UpdateItemCommand({ ...command.input, ConditionExpression: condition.replace(clause, always) });
+      const changed = command instanceof UpdateItemCommand ? change(command.input) : undefined;
+      return changed === undefined
+        ? command
+        : new UpdateItemCommand({ ...(command as UpdateItemCommand).input, ...changed });
     },
   };
 }
+
+/** Every update without one clause of its condition. */
+function without(clause: RegExp, always: string): Sabotage {
+  return updates(({ ConditionExpression: condition = '' }) => {
+    const changed = condition.replaceAll(clause, always);
+    return changed === condition ? undefined : { ConditionExpression: changed };
+  });
+}
+
+class OpenVault extends Vault {
+  override seal(_context: string, plain: Uint8Array): Uint8Array {
+    return plain;
+  }
+  override open(_context: string, sealed: Uint8Array): Uint8Array {
+    return sealed;
+  }
+}
+
+const GENERATIONS = [0, 1].map((later) => idempotencyAttribute(generationOf(START_MS) + later));
 
 /** What of the bridge is broken, which invariant is to say so, and a seed in which it matters. */
 const SABOTAGES: readonly {
@@ -26,12 +47,58 @@ const SABOTAGES: readonly {
   readonly sabotage: Sabotage;
 }[] = [
   {
+    what: 'a lane under a shard that no schedule looks at',
+    invariant: 'I1',
+    seed: 1,
+    sabotage: updates(({ ExpressionAttributeValues: values }) =>
+      values?.[':dueShard']?.S?.startsWith('DUE#') === true
+        ? { ExpressionAttributeValues: { ...values, ':dueShard': { S: dueShardName(SHARDS) } } }
+        : undefined,
+    ),
+  },
+  {
+    what: 'a vault that seals nothing',
+    invariant: 'I7',
+    seed: 1,
+    sabotage: { vault: new OpenVault(MASTER_KEY) },
+  },
+  {
     what: 'a settle that does not look at its fence',
     invariant: 'I3',
     seed: 2,
-    sabotage: without('lease.fence = :fence'),
+    // In its place something that always holds, and that uses the same placeholders.
+    sabotage: without(/(lease\.fence) = (:fence)/g, '(attribute_not_exists($1) OR $1 <> $2 OR $1 = $2)'),
   },
   { what: 'a governor that takes the budget for twice as much', invariant: 'I4', seed: 7, sabotage: { rate: 2 } },
+  {
+    what: 'a pause that no other instance hears of',
+    invariant: 'I4',
+    seed: 10,
+    sabotage: updates(({ UpdateExpression: expression = '', ExpressionAttributeValues: values }) =>
+      expression.startsWith('SET pausedUntilMs')
+        ? { ExpressionAttributeValues: { ...values, ':until': { N: '0' } } }
+        : undefined,
+    ),
+  },
+  {
+    what: 'a lane that takes what has occurred earlier over what has occurred later',
+    invariant: 'I3',
+    seed: 7,
+    sabotage: without(
+      /\(NOT (#occurred\d+) > :stamp OR #occurred\d+ > :horizon\)/g,
+      '(NOT $1 > :stamp OR NOT $1 > :horizon OR $1 > :stamp)',
+    ),
+  },
+  {
+    what: 'an erase that takes the idempotency keys along',
+    invariant: 'I2',
+    seed: 13,
+    sabotage: updates(({ UpdateExpression: expression = '' }) =>
+      expression.includes('erasedVersion = :version')
+        ? { UpdateExpression: [expression, ...GENERATIONS].join(', ') }
+        : undefined,
+    ),
+  },
   {
     what: 'a settle that forgets to say how an operation ended',
     invariant: 'I6',

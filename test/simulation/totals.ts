@@ -1,3 +1,4 @@
+import type { Circumstances } from '../fixtures/circumstances.ts';
 import type { Report } from './worker.ts';
 import { Tally } from './world/tally.ts';
 
@@ -7,6 +8,8 @@ export class Totals {
   readonly faults = new Tally();
   readonly answers = new Tally();
   readonly failed: Report[] = [];
+  /** Requests in the fullest minute of all, by how many may leave in one. */
+  readonly fullest = new Map<number, number>();
   seeds = 0;
 
   add(report: Report): void {
@@ -14,20 +17,18 @@ export class Totals {
     for (const [name, count] of report.figures) this.figures.add(name, count);
     for (const [name, count] of report.faults) this.faults.add(name, count);
     for (const [name, count] of report.answers) this.answers.add(name, count);
+    const { ratePerMinute, fullest } = report.budget;
+    this.fullest.set(ratePerMinute, Math.max(fullest, this.fullest.get(ratePerMinute) ?? 0));
     if (report.violations.length > 0) this.failed.push(report);
   }
 }
 
-export interface Run {
+export interface Run extends Circumstances {
   readonly from: number;
   readonly operations: number;
   readonly workers: number;
   readonly seconds: number;
   readonly command: string;
-  readonly node: string;
-  readonly machine: string;
-  /** RFC 3339. */
-  readonly date: string;
 }
 
 const number = (count: number) => Math.round(count).toLocaleString('en-US');
@@ -49,7 +50,7 @@ export function evidenceOf(totals: Totals, run: Run): string {
       : `**Invariants were broken in ${number(failed.length)} seeds:** ${failed.map(({ seed }) => seed).join(', ')}.`;
   return `# Deterministic simulation
 
-Written by \`${run.command}\` on ${run.date}; Node ${run.node}, ${run.machine}, ${run.workers} processes.
+Written by \`${run.command}\` on ${run.date}, of ${run.revision}, on ${run.machine}; ${run.workers} processes.
 
 ${number(operations)} operations of clients (their repeats included) in ${number(seeds)} seeds, from ${run.from} on, with ${number(injected)} faults. ${verdict}
 It took ${number(run.seconds)} s: ${number(operations / run.seconds)} operations a second.
@@ -59,6 +60,15 @@ What is simulated, and what is not: \`test/simulation/README.md\`.
 ## Figures
 
 ${table(['what', 'count'], figures.entries())}
+
+## The fullest minute
+
+Requests that left in any sixty seconds. An instance that cannot reach the table is allowed a twentieth of its own beyond the budget.
+
+${table(
+  ['allowed a minute', 'most that left'],
+  [...totals.fullest].sort(([a], [b]) => a - b).map(([rate, fullest]) => [number(rate), fullest]),
+)}
 
 ## Faults
 

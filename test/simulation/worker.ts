@@ -6,7 +6,7 @@ export interface Task {
   readonly operations: number;
 }
 
-export interface Report extends Pick<Verdict, 'seed' | 'violations' | 'digest'> {
+export interface Report extends Omit<Verdict, 'figures' | 'faults' | 'answers'> {
   readonly figures: readonly [string, number][];
   readonly faults: readonly [string, number][];
   readonly answers: readonly [string, number][];
@@ -18,7 +18,15 @@ async function work({ seed, operations }: Task): Promise<Report> {
     return { ...verdict, figures: figures.entries(), faults: faults.entries(), answers: answers.entries() };
   } catch (error) {
     const violations = [`the simulation itself failed: ${error instanceof Error ? error.stack : String(error)}`];
-    return { seed, violations, digest: '', figures: [], faults: [], answers: [] };
+    return {
+      seed,
+      violations,
+      digest: '',
+      budget: { ratePerMinute: 0, fullest: 0 },
+      figures: [],
+      faults: [],
+      answers: [],
+    };
   }
 }
 

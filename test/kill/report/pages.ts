@@ -1,11 +1,6 @@
+import type { Circumstances } from '../../fixtures/circumstances.ts';
 import type { RunReport } from '../run.ts';
 import { type Figure, figuresOf } from './figures.ts';
-
-export interface Circumstances {
-  readonly date: string;
-  readonly machine: string;
-  readonly command: string;
-}
 
 /** The report for a terminal: figures, and everything that does not balance. */
 export function toText(report: RunReport): string {
@@ -18,7 +13,10 @@ export function toText(report: RunReport): string {
 }
 
 /** The report as a page for `docs/evidence`. */
-export function toMarkdown(report: RunReport, { date, machine, command }: Circumstances): string {
+export function toMarkdown(
+  report: RunReport,
+  { date, machine, revision, command }: Circumstances & { readonly command: string },
+): string {
   const { clients, customers, thinkMs, ratePerMinute, seed } = report.options;
   const rows = figuresOf(report).map(
     (figure) =>
@@ -27,7 +25,7 @@ export function toMarkdown(report: RunReport, { date, machine, command }: Circum
   return `${[
     '# Restarts',
     '',
-    `Written by \`${command}\` on ${date}, on ${machine}. ${summaryOf(report)}`,
+    `Written by \`${command}\` on ${date}, of ${revision}, on ${machine}. ${summaryOf(report)}`,
     '',
     `\`npm start\` with a \`DATA_DIR\` is killed with \`SIGKILL\`, its whole process group, at random moments (seed ${seed}), and started again on the same data and port. ${clients} clients go on meanwhile, over ${2 * customers} sessions, with ${thinkMs} ms between two requests on average: injects in all scopes, some with a ttl, syncs, changes of dialogs with transitions, signed messages, signed events of a CRM. Three in four repeat a request that got no answer, with the same idempotency key; the CRM and the messaging endpoint always do. Tenant and receiver are processes of their own, which live on. The budget is ${ratePerMinute} requests a minute, at the bridge and at the tenant. Every value tells by which request it was put, so that what the tenant has been sent and holds at the end can be compared with what was answered and what the audit trails say (\`test/kill/accounting\`).`,
     '',

@@ -3,6 +3,11 @@ import type { Process } from '../world/process.ts';
 
 const WINDOW_MS = 60_000;
 
+/** Whoever hears of a pause has put it into the cell by then, and whoever takes a slot has seen it there. */
+const TOLD_MS = 4_000;
+/** By so much an instance may take a pause for over too early: its clock is ahead. */
+const AHEAD_MS = 200;
+
 interface Sent {
   readonly atMs: number;
 }
@@ -16,6 +21,8 @@ export class Budget {
   readonly #alone: { readonly atMs: number; readonly process: Process }[] = [];
   /** Until when an instance knows that nobody may call (by its own clock), and since when (by the world's). */
   readonly #pauses = new Map<Process, { readonly untilMs: number; readonly sinceMs: number }>();
+  /** Pauses that any instance was told of, by the world's clock. */
+  readonly #told: { readonly sinceMs: number; readonly untilMs: number }[] = [];
   /** As many requests as left in the fullest minute. */
   fullest = 0;
 
@@ -35,11 +42,19 @@ export class Budget {
     if (pause !== undefined && leftMs > pause.sinceMs && process.clock.now() < pause.untilMs) {
       this.#broken(`I4 ${process.name} called ${Math.round(pause.untilMs - process.clock.now())} ms early`);
     }
+    const isTold = this.#told.some(
+      ({ sinceMs, untilMs }) =>
+        leftMs > sinceMs + TOLD_MS &&
+        leftMs < untilMs - AHEAD_MS &&
+        !this.#alone.some(({ atMs }) => atMs > sinceMs - 1_000),
+    );
+    if (isTold) this.#broken(`I4 ${process.name} called in a pause that another was told of`);
   }
 
   /** The instance hears of a 429. */
   heard({ process, path, retryAfterSeconds }: Arrival, atMs: number): void {
     if (retryAfterSeconds === undefined || isForToken(path)) return;
+    this.#told.push({ sinceMs: atMs, untilMs: atMs + retryAfterSeconds * 1_000 });
     this.knows(process, process.clock.now() + retryAfterSeconds * 1_000, atMs);
   }
 

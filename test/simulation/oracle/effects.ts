@@ -20,7 +20,8 @@ export interface Effect {
 export interface Ending {
   readonly outcome: AuditPayload['outcome'];
   readonly code: string | undefined;
-  readonly attempts: number;
+  /** Whether anything of it may have reached the bot: one of its values was there before it ended, or it was tried and takes something away. */
+  readonly mayHaveReached: boolean;
 }
 
 /** An event of a CRM says nothing where something that occurred later is known of the same record: it may have been on its way. */
@@ -98,7 +99,7 @@ export function isUnaccounted(ending: Ending | undefined): boolean {
   // How it ended cannot be read any more: its session was erased since.
   if (ending === undefined) return true;
   if (ending.outcome === 'confirmed') return false;
-  return ending.code !== 'expired-before-push' && ending.attempts > 0;
+  return ending.code !== 'expired-before-push' && ending.mayHaveReached;
 }
 
 /**
@@ -152,7 +153,7 @@ export function possibleAt(
     } else if (ending.code === 'expired-before-push') possible = [...possible, NOTHING];
     else if (isLeftToBot(effect, [...before, ...effects], endings))
       possible = [...possible, { value, expiresAtMs: Number.POSITIVE_INFINITY }];
-    else if (ending.attempts > 0) possible = [...possible, here];
+    else if (ending.mayHaveReached) possible = [...possible, here];
   }
   return possible;
 }

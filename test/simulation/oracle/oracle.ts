@@ -1,6 +1,8 @@
 import type { SessionId } from '../../../lib/context/sessionId.ts';
+import type { AuditPage } from '../../../lib/operations/ports/sessionStore.ts';
 import { Vault } from '../../../lib/platform/vault.ts';
 import { sessionPk } from '../../../lib/store/keys.ts';
+import type { Call } from '../clients/calls.ts';
 import type { Clients } from '../clients/clients.ts';
 import { slotsIn } from '../clients/slots.ts';
 import { type Instance, MASTER_KEY } from '../world/instance.ts';
@@ -10,9 +12,10 @@ import type { World, WorldWatchers } from '../world/world.ts';
 import { checkAccepted } from './accepted.ts';
 import { checkBot } from './bot.ts';
 import { Budget } from './budget.ts';
-import { Effects, type Ending } from './effects.ts';
+import { Effects, type Ending, nameOf } from './effects.ts';
 import type { Evidence, SessionEvidence } from './evidence.ts';
-import { Lanes } from './lanes.ts';
+import { type LaneHistory, Lanes } from './lanes.ts';
+import { checkLate } from './late.ts';
 import { checkOnce } from './once.ts';
 import { checkOrder } from './order.ts';
 import { checkReaders } from './readers.ts';
@@ -116,17 +119,7 @@ export class Oracle implements WorldWatchers {
         { sessionId: session },
         { nowMs: observer.process.clock.now(), limit: Number.MAX_SAFE_INTEGER },
       );
-      const endings = new Map<string, Ending>();
-      for (const { operationId, payload } of audit?.records ?? []) {
-        if (payload === undefined || payload.outcome === 'pending') continue;
-        endings.set(operationId, { outcome: payload.outcome, code: payload.code, attempts: payload.attempts });
-      }
-      // An attempt before the last one may have left something behind, too.
-      for (const { operationId, payload } of audit?.records ?? []) {
-        const ending = endings.get(operationId);
-        if (ending === undefined || payload === undefined || payload.outcome !== 'pending') continue;
-        endings.set(operationId, { ...ending, attempts: ending.attempts + payload.attempts });
-      }
+      const endings = this.#endingsOf(lane, audit?.records ?? [], callsById);
       const bot = slotsIn(this.#world.tenant.sessions.inspect(session)?.context ?? {});
       const effects = new Effects(lane.committed, callsById);
       const botChangesMs = this.#botChanges.filter((each) => each.session === session).map(({ atMs }) => atMs);
@@ -144,9 +137,40 @@ export class Oracle implements WorldWatchers {
       endMs: observer.process.clock.now(),
     };
     this.budget.check();
-    for (const check of [checkAccepted, checkOnce, checkOrder, checkBot, checkReaders, checkTrail]) {
+    for (const check of [checkAccepted, checkOnce, checkOrder, checkLate, checkBot, checkReaders, checkTrail]) {
       check(evidence, this.broken);
     }
     return evidence;
+  }
+
+  /** How operations ended, and whether they may have reached the bot: with the last attempt, or with one before it. */
+  #endingsOf(
+    { session, committed }: LaneHistory,
+    records: AuditPage['records'],
+    callsById: ReadonlyMap<string, Call>,
+  ): Map<string, Ending> {
+    const tried = new Set(
+      records.filter(({ payload }) => (payload?.attempts ?? 0) > 0).map(({ operationId }) => operationId),
+    );
+    const arrivedMs = new Map<string, number>();
+    for (const { session: where, slot, value, atMs = Number.POSITIVE_INFINITY } of this.#sightings) {
+      const name = nameOf(slot, value);
+      if (where === session) arrivedMs.set(name, Math.min(atMs, arrivedMs.get(name) ?? Number.POSITIVE_INFINITY));
+    }
+    const endings = new Map<string, Ending>();
+    for (const { operationId, payload } of records) {
+      if (payload === undefined || payload.outcome === 'pending') continue;
+      const by = committed.find((each) => each.operationId === operationId);
+      const writes = callsById.get(by?.correlationId ?? '')?.writes ?? [];
+      const hasReached = writes.some(
+        ({ slot, value }) =>
+          value === undefined ||
+          (arrivedMs.get(nameOf(slot, value)) ?? Number.POSITIVE_INFINITY) <=
+            (by?.endedAtMs ?? Number.POSITIVE_INFINITY),
+      );
+      const { outcome, code } = payload;
+      endings.set(operationId, { outcome, code, mayHaveReached: tried.has(operationId) && hasReached });
+    }
+    return endings;
   }
 }

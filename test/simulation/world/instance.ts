@@ -48,6 +48,8 @@ export interface Sabotage {
   readonly store?: (store: SessionStore) => SessionStore;
   /** Multiplies what the governor takes for the budget. */
   readonly rate?: number;
+  /** Replaces what seals. */
+  readonly vault?: Vault;
   /** Changes requests on their way to the table. */
   readonly alter?: Parameters<typeof simulatedClient>[0]['alter'];
 }
@@ -72,7 +74,7 @@ export function startInstance(world: World, tenant: Tenant, name: string): Insta
     onAnswer: (command, answer) => world.watchers.tableAnswered(process, command, answer),
     ...(sabotage.alter !== undefined && { alter: sabotage.alter }),
   });
-  const vault = new Vault(MASTER_KEY);
+  const vault = sabotage.vault ?? new Vault(MASTER_KEY);
   const store = new Table({ client, tableName: 'bridge', clock });
   const options = { dueShards: SHARDS, auditRetentionMs: AUDIT_KEPT_MS };
   const sessions = (sabotage.store ?? ((each) => each))(new DynamoSessionStore(store, vault, options));

@@ -10,6 +10,9 @@ interface Moment {
 /** Bytes of the trace that are hashed at a time. */
 const TRACE_CHUNK = 65_536;
 
+/** When every life begins, epoch milliseconds. */
+export const START_MS = Date.UTC(2026, 10, 21, 9, 0, 0);
+
 /**
  * The one thread of time. Nothing under the simulation waits for the real world, so that when no promise is left to be settled,
  * nothing can happen before the next moment: then time jumps there. Moments lie between milliseconds, so that chance decides who
@@ -22,7 +25,7 @@ export class Timeline {
   #order = 0;
   #exactMs: number;
 
-  constructor(startMs = Date.UTC(2026, 10, 21, 9, 0, 0)) {
+  constructor(startMs = START_MS) {
     this.#exactMs = startMs;
   }
 

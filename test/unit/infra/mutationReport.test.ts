@@ -107,8 +107,13 @@ describe('The page', () => {
       report({ 'lib/b.ts': [...killed(17), mutant('Timeout'), mutant('Survived'), whole] }),
       reasons,
     );
-    const page = toMarkdown(result, { date: '2026-11-21', machine: '2 × CPU', command: 'npm run mutation' });
-    expect(page).toContain('Written by `npm run mutation` on 2026-11-21, on 2 × CPU.');
+    const page = toMarkdown(result, {
+      date: '2026-11-21',
+      machine: '2 × CPU',
+      revision: 'commit `abc`',
+      command: 'npm run mutation',
+    });
+    expect(page).toContain('Written by `npm run mutation` on 2026-11-21, of commit `abc`, on 2 × CPU.');
     expect(page).toContain('90.0 % of 20 mutants');
     expect(page).toContain('2 live on, 1 of them without a reason');
     expect(page).toContain('| `lib/b.ts` | 20 | 17 | 1 | 1 | 1 | 90.0 % |');
@@ -117,7 +122,7 @@ describe('The page', () => {
   });
 
   it('says of how many mutants there is no result, and nothing of that where there are none', () => {
-    const run = { date: '2026-11-21', machine: '2 × CPU', command: 'npm run mutation' };
+    const run = { date: '2026-11-21', machine: '2 × CPU', revision: 'commit `abc`', command: 'npm run mutation' };
     const others = [mutant('Pending'), mutant('RuntimeError'), mutant('RuntimeError'), mutant('Ignored')];
     const page = toMarkdown(resultOf(report({ 'lib/b.ts': [...killed(1), ...others] }), {}), run);
     expect(page).toContain('**Not complete:** 1 more have not been run.');
