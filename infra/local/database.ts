@@ -6,6 +6,7 @@ import {
   DescribeTableCommand,
   DynamoDBClient,
   ResourceNotFoundException,
+  waitUntilTableExists,
 } from '@aws-sdk/client-dynamodb';
 import dynalite from 'dynalite';
 import { parse } from 'yaml';
@@ -55,9 +56,22 @@ export function tableDefinition(tableName: string): CreateTableCommandInput {
   };
 }
 
-/** Creates the table where it does not exist yet. */
+/** How soon, and how late, it is asked again whether a table is ready, seconds. */
+const READY = { minDelay: 0.01, maxDelay: 0.2, maxWaitTime: 30 };
+
+/** Creates the table where it does not exist yet, and waits until it can be used. */
 export async function ensureTable(endpoint: string, tableName: string): Promise<'found' | 'created'> {
   const client = new DynamoDBClient({ endpoint, region: LOCAL_REGION, credentials: LOCAL_CREDENTIALS });
+  try {
+    const found = await createUnlessThere(client, tableName);
+    await waitUntilTableExists({ client, ...READY }, { TableName: tableName });
+    return found;
+  } finally {
+    client.destroy();
+  }
+}
+
+async function createUnlessThere(client: DynamoDBClient, tableName: string): Promise<'found' | 'created'> {
   try {
     await client.send(new DescribeTableCommand({ TableName: tableName }));
     return 'found';
@@ -65,7 +79,5 @@ export async function ensureTable(endpoint: string, tableName: string): Promise<
     if (!(error instanceof ResourceNotFoundException)) throw error;
     await client.send(new CreateTableCommand(tableDefinition(tableName)));
     return 'created';
-  } finally {
-    client.destroy();
   }
 }
