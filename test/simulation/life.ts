@@ -257,6 +257,7 @@ class Life {
       await timeline.sleep(Math.max(MINUTE_MS, nextMs - timeline.exactMs + 2_000));
       await this.#schedule();
       await timeline.sleep(3_000);
+      this.#oracle.rested();
     }
     this.#oracle.broken('I1 the schedule does not come to rest');
   }

@@ -37,6 +37,8 @@ class OpenVault extends Vault {
   }
 }
 
+const HOUR_MS = 3_600_000;
+
 const GENERATIONS = [0, 1].map((later) => idempotencyAttribute(generationOf(START_MS) + later));
 
 /** What of the bridge is broken, which invariant is to say so, and a seed in which it matters. */
@@ -134,6 +136,22 @@ const SABOTAGES: readonly {
             );
             return store.writeMirror(lane, { ...mirror, variables: new Map(variables) }, options);
           },
+        }),
+    },
+  },
+  {
+    what: 'a settle that has the schedule come an hour after the expiry',
+    invariant: 'I5',
+    seed: 1,
+    sabotage: {
+      store: (store) =>
+        storeWith(store, {
+          settle: (lane, settlement) =>
+            store.settle(lane, {
+              ...settlement,
+              ...(settlement.nextExpiryMs !== undefined && { nextExpiryMs: settlement.nextExpiryMs + HOUR_MS }),
+              ...(settlement.isOtherwiseIdle && { dueAtMs: (settlement.dueAtMs ?? 0) + HOUR_MS }),
+            }),
         }),
     },
   },

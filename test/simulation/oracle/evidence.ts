@@ -17,6 +17,8 @@ export interface Evidence {
   readonly transitions: readonly Transition[];
   readonly told: Told;
   readonly sessions: readonly SessionEvidence[];
+  /** Of sessions that wait for nothing but the next expiry. */
+  readonly rests: readonly Rest[];
   /** Whether sessions were idle for too long in between: then mirrors begin anew, and what the bot has stays. */
   readonly mayIdle: boolean;
   /** Epoch milliseconds. */
@@ -35,6 +37,14 @@ export interface SessionEvidence {
   readonly bot: ReadonlyMap<string, JsonValue>;
   /** When the bot has changed its own context, epoch milliseconds. */
   readonly botChangesMs: readonly number[];
+}
+
+/** What the bot has where the schedule has come round and nothing goes wrong any more. */
+export interface Rest {
+  readonly session: SessionId;
+  /** Epoch milliseconds. */
+  readonly atMs: number;
+  readonly bot: ReadonlyMap<string, JsonValue>;
 }
 
 /** Says what is wrong; it begins with the invariant's name. */

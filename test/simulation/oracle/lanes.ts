@@ -46,6 +46,7 @@ export interface LaneHistory {
 export class Lanes {
   readonly histories = new Map<string, LaneHistory>();
   readonly byOperation = new Map<string, Committed>();
+  readonly #busy = new Map<SessionId, boolean>();
   readonly #sessions: ReadonlyMap<string, SessionId>;
   readonly #nowMs: () => number;
   readonly #broken: (what: string) => void;
@@ -71,6 +72,11 @@ export class Lanes {
     throw new RangeError('no such session');
   }
 
+  /** Whether anything waits in its lane, or was put off. */
+  isBusy(session: SessionId): boolean {
+    return this.#busy.get(session) === true;
+  }
+
   /** A write has taken effect. */
   note({ pk, sk, before, after }: Change): void {
     const history = this.histories.get(pk);
@@ -79,6 +85,8 @@ export class Lanes {
       this.#broken(`I1 a lane is gone: ${history.session}`);
       return;
     }
+    const isWaiting = entriesOf(after).length > 0 || after['lease'] !== undefined || numberOf(after['deferrals']) > 0;
+    this.#busy.set(history.session, isWaiting);
     if (numberOf(after['erasedVersion']) !== numberOf(before?.['erasedVersion']) || isForgotten(before, after)) {
       this.#erased(history, after);
       return;

@@ -13,12 +13,13 @@ import { checkAccepted } from './accepted.ts';
 import { checkBot } from './bot.ts';
 import { Budget } from './budget.ts';
 import { Effects, type Ending, nameOf } from './effects.ts';
-import type { Evidence, SessionEvidence } from './evidence.ts';
+import type { Evidence, Rest, SessionEvidence } from './evidence.ts';
 import { type LaneHistory, Lanes } from './lanes.ts';
 import { checkLate } from './late.ts';
 import { checkOnce } from './once.ts';
 import { checkOrder } from './order.ts';
 import { checkReaders } from './readers.ts';
+import { checkRests } from './rests.ts';
 import { Secrets } from './secrets.ts';
 import { type Sighting, type Transition, transitionIn, valuesIn } from './sightings.ts';
 import { checkTrail } from './trail.ts';
@@ -40,6 +41,7 @@ export class Oracle implements WorldWatchers {
   readonly #sightings: Sighting[] = [];
   readonly #underWay = new Map<Crossing, Sighting[]>();
   readonly #transitions: Transition[] = [];
+  readonly #rests: Rest[] = [];
   readonly #botChanges: { readonly session: SessionId; readonly atMs: number }[] = [];
 
   constructor(world: World, sessions: readonly SessionId[]) {
@@ -91,6 +93,16 @@ export class Oracle implements WorldWatchers {
     this.#botChanges.push({ session, atMs: this.#world.timeline.exactMs });
   }
 
+  /** The schedule has come round, with nothing in its way. */
+  rested(): void {
+    const atMs = this.#world.timeline.exactMs;
+    for (const session of this.#sessions) {
+      if (this.lanes.isBusy(session)) continue;
+      const bot = slotsIn(this.#world.tenant.sessions.inspect(session)?.context ?? {});
+      this.#rests.push({ session, atMs, bot });
+    }
+  }
+
   tableFailed(process: Process, pk: string): void {
     if (pk.startsWith('RATE#')) this.budget.isAlone(process, this.#world.timeline.exactMs);
   }
@@ -133,11 +145,21 @@ export class Oracle implements WorldWatchers {
       transitions: this.#transitions,
       told: this.#world.told,
       sessions,
+      rests: this.#rests,
       mayIdle: this.#world.sessionTtlMs < 24 * 3_600_000,
       endMs: observer.process.clock.now(),
     };
     this.budget.check();
-    for (const check of [checkAccepted, checkOnce, checkOrder, checkLate, checkBot, checkReaders, checkTrail]) {
+    for (const check of [
+      checkAccepted,
+      checkOnce,
+      checkOrder,
+      checkLate,
+      checkBot,
+      checkRests,
+      checkReaders,
+      checkTrail,
+    ]) {
       check(evidence, this.broken);
     }
     return evidence;
