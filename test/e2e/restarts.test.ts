@@ -23,4 +23,5 @@ it('SCENARIO 15: killed under load again and again: every acknowledged operation
   const attempts = evidence.exchanges.flatMap((exchange) => exchange.attempts);
   expect(attempts.filter(({ answer }) => answer === undefined).length).toBeGreaterThan(0);
   expect(attempts.filter(({ answer }) => answer?.status === 200).length).toBeGreaterThan(10);
+  expect(evidence.departures.length).toBeGreaterThan(0);
 }, 180_000);

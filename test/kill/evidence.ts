@@ -2,7 +2,7 @@ import type { JournalEntry } from '../../infra/local/tenant/journal.ts';
 import type { SessionView } from '../../infra/local/tenant/sessions.ts';
 import type { JsonObject } from '../../lib/context/json.ts';
 import type { Scope } from '../../lib/context/variables.ts';
-import type { Exchange } from './exchange.ts';
+import type { Departure, Exchange } from './exchange.ts';
 
 /** An entry of `GET …/audit`, as far as accounts need it. */
 export interface TrailEntry {
@@ -32,6 +32,12 @@ export interface SessionEvidence {
   readonly tenant: SessionView | undefined;
 }
 
+/** Somebody who has gone, and what is still to be found of his session. */
+export interface DepartureEvidence extends Departure, Pick<SessionEvidence, 'trail' | 'chain'> {
+  /** Whether the bridge shows it. */
+  readonly isKnown: boolean;
+}
+
 /** A line of `npm run receiver`. */
 export interface Delivery {
   readonly verified: boolean;
@@ -56,6 +62,7 @@ export interface Evidence {
   readonly ratePerMinute: number;
   readonly exchanges: readonly Exchange[];
   readonly sessions: readonly SessionEvidence[];
+  readonly departures: readonly DepartureEvidence[];
   /** Every request that the tenant got, oldest first, from its first on. */
   readonly journal: readonly JournalEntry[];
   readonly deliveries: readonly Delivery[];

@@ -48,3 +48,12 @@ export interface Exchange {
   readonly request: LoadRequest;
   readonly attempts: readonly Attempt[];
 }
+
+/** Somebody who comes once: something is put into his session, and then he has it erased, whatever became of that. */
+export interface Departure {
+  readonly sessionId: string;
+  readonly put: readonly Attempt[];
+  readonly erase: readonly Attempt[];
+  /** When the erase was answered for the last time, epoch milliseconds. */
+  readonly endedAtMs: number;
+}

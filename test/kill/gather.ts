@@ -2,8 +2,8 @@ import type { JournalEntry } from '../../infra/local/tenant/journal.ts';
 import type { SessionView } from '../../infra/local/tenant/sessions.ts';
 import type { JsonObject } from '../../lib/context/json.ts';
 import { type Json, send } from '../fixtures/stack/send.ts';
-import type { Delivery, Evidence, FollowedAnswer, SessionEvidence, TrailEntry } from './evidence.ts';
-import type { Exchange } from './exchange.ts';
+import type { Delivery, DepartureEvidence, Evidence, FollowedAnswer, SessionEvidence, TrailEntry } from './evidence.ts';
+import type { Departure, Exchange } from './exchange.ts';
 import { API_KEY } from './settings.ts';
 
 /** Where everything is that can be asked. */
@@ -13,6 +13,7 @@ export interface Witnesses {
   /** Lines of `npm run receiver`. */
   readonly receiverLines: readonly string[];
   readonly sessions: readonly string[];
+  readonly departures: readonly Departure[];
 }
 
 export interface Given extends Pick<Evidence, 'exchanges' | 'ratePerMinute' | 'areDeliveriesComplete'> {
@@ -32,9 +33,15 @@ export async function gather(witnesses: Witnesses, { followsAnswers, ...given }:
     const tenant = atTenant.find((each) => each.sessionId === sessionId);
     sessions.push(await askAbout(witnesses, sessionId, tenant));
   }
+  const departures: DepartureEvidence[] = [];
+  for (const departure of witnesses.departures) {
+    const { bridgeUrl } = witnesses;
+    const isKnown = (await ask(bridgeUrl, `/v1/sessions/${departure.sessionId}`)) !== undefined;
+    departures.push({ ...departure, isKnown, ...(await trailOf(bridgeUrl, departure.sessionId)) });
+  }
   const followed = followsAnswers ? await follow(witnesses, given.exchanges) : [];
   const deliveries = receiverLines.flatMap(deliveryOf);
-  return { ...given, takenAtMs: Date.now(), sessions, journal, deliveries, followed };
+  return { ...given, takenAtMs: Date.now(), sessions, departures, journal, deliveries, followed };
 }
 
 /** What changes at the tenant changes this. */
@@ -54,6 +61,14 @@ async function askAbout(
   sessionId: string,
   tenant: SessionView | undefined,
 ): Promise<SessionEvidence> {
+  const trail = await trailOf(bridgeUrl, sessionId);
+  const body = await ask(bridgeUrl, `/v1/sessions/${sessionId}`);
+  const context: JsonObject = body?.context ?? {};
+  return { sessionId, ...trail, pendingOperations: body?.pendingOperations ?? 0, context, tenant };
+}
+
+/** All entries, oldest first. */
+async function trailOf(bridgeUrl: string, sessionId: string): Promise<Pick<SessionEvidence, 'trail' | 'chain'>> {
   const trail: TrailEntry[] = [];
   let chain: SessionEvidence['chain'] = { valid: true, brokenAt: null };
   for (let cursor: string | null = ''; cursor !== null; ) {
@@ -63,9 +78,7 @@ async function askAbout(
     if (page?.chain.valid === false) chain = page.chain;
     cursor = page?.nextCursor ?? null;
   }
-  const body = await ask(bridgeUrl, `/v1/sessions/${sessionId}`);
-  const context: JsonObject = body?.context ?? {};
-  return { sessionId, trail, chain, pendingOperations: body?.pendingOperations ?? 0, context, tenant };
+  return { trail, chain };
 }
 
 async function follow({ bridgeUrl }: Witnesses, exchanges: readonly Exchange[]): Promise<FollowedAnswer[]> {

@@ -86,7 +86,14 @@ export async function runRestarts(options: RunOptions, say: (line: string) => vo
     await orDies(stack, Promise.all(running));
 
     const sessions = customers.flatMap((customer) => customer.sessions);
-    const witnesses: Witnesses = { bridgeUrl: stack.url, tenantUrl, receiverLines: receiver.lines, sessions };
+    const departures = clients.flatMap((client) => client.departures);
+    const witnesses: Witnesses = {
+      bridgeUrl: stack.url,
+      tenantUrl,
+      receiverLines: receiver.lines,
+      sessions,
+      departures,
+    };
     const given = {
       ratePerMinute,
       exchanges: clients.flatMap((client) => client.exchanges),

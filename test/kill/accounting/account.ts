@@ -2,6 +2,7 @@ import type { Evidence } from '../evidence.ts';
 import { Books } from './books.ts';
 import { accountForBudget } from './budget.ts';
 import { accountForDeliveries } from './deliveries.ts';
+import { accountForDepartures } from './departures.ts';
 import { accountForEffects } from './effects.ts';
 import type { Finding } from './finding.ts';
 import { accountForOperations } from './operations.ts';
@@ -20,5 +21,6 @@ export function account(evidence: Evidence): readonly Finding[] {
     ...accountForTrails(books),
     ...accountForBudget(books),
     ...accountForDeliveries(books),
+    ...accountForDepartures(books),
   ];
 }

@@ -21,6 +21,7 @@ export type Fate =
 /** What clients were told, what the audit trails say, and what belongs to what. */
 export class Books {
   readonly evidence: Evidence;
+  readonly #gone: ReadonlySet<string>;
   readonly #ends = new Map<string, End[]>();
   readonly #byCorrelation = new Map<string, Exchange>();
   readonly #byValue = new Map<string, Exchange>();
@@ -28,6 +29,7 @@ export class Books {
 
   constructor(evidence: Evidence) {
     this.evidence = evidence;
+    this.#gone = new Set(evidence.departures.map(({ sessionId }) => sessionId));
     for (const exchange of evidence.exchanges) {
       const { request, attempts } = exchange;
       for (const { correlationId } of attempts) this.#byCorrelation.set(correlationId, exchange);
@@ -69,6 +71,11 @@ export class Books {
     return ends.length > 0 ? 'refused' : 'none';
   }
 
+  /** Whether it is the session of somebody who came once, and had it erased. */
+  isGone(sessionId: string): boolean {
+    return this.#gone.has(sessionId);
+  }
+
   /** Whose request this is, by its correlation id. */
   requestOf(correlationId: string): Exchange | undefined {
     return this.#byCorrelation.get(correlationId);
@@ -106,7 +113,7 @@ function operationsIn(body: JsonValue | undefined): string[] {
 }
 
 /** True when some answer was 2xx: from then on the client relies on it. */
-export function isAcknowledged({ attempts }: Exchange): boolean {
+export function isAcknowledged({ attempts }: Pick<Exchange, 'attempts'>): boolean {
   return attempts.some(({ answer }) => answer !== undefined && answer.status >= 200 && answer.status < 300);
 }
 

@@ -14,7 +14,10 @@ const TOLD_AS: Readonly<Record<string, string>> = {
 export function accountForDeliveries(books: Books): Finding[] {
   const { deliveries, areDeliveriesComplete } = books.evidence;
   const ends = new Map(books.allEnds().map((end) => [end.operationId, end]));
-  const told = Map.groupBy(deliveries, ({ id }) => id);
+  const told = Map.groupBy(
+    deliveries.filter(({ sessionId }) => !books.isGone(sessionId)),
+    ({ id }) => id,
+  );
   const missing = areDeliveriesComplete ? [...ends.values()].filter(({ operationId }) => !told.has(operationId)) : [];
   return [
     ...missing.map(({ operationId, operation, sessionId }): Finding => {

@@ -33,6 +33,7 @@ export function accountForEffects(books: Books): Finding[] {
   const seen = new Set<string>();
   for (const entry of journal.filter(({ applied }) => applied)) {
     const { sessionId = '' } = entry;
+    if (books.isGone(sessionId)) continue;
     const puts = putsOf(entry);
     for (const author of authorsOf(books, sessionId, puts, findings)) {
       const key = `${author.request.id} ${sessionId}`;

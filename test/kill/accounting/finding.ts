@@ -23,6 +23,8 @@ export type Rule =
   /** A CRM's event was applied after one that occurred later. */
   | 'late-event'
   | 'chain-broken'
+  /** Something of an erased session has come back. */
+  | 'erased-returns'
   | 'over-budget'
   | 'throttled'
   | 'journal-incomplete'

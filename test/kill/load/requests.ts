@@ -14,14 +14,22 @@ export interface Prepared {
   readonly request: LoadRequest;
   readonly method: string;
   readonly path: string;
-  readonly body: JsonObject;
+  readonly body?: JsonObject;
   /** Whose word it is: a client's key with its idempotency key, or a signature. */
   readonly by: { readonly idempotencyKey: string } | { readonly signature: 'webhook' | 'crm' };
   /** Whether it is sent again when no answer came. A CRM and the web-messaging endpoint always do. */
   readonly isPatient: boolean;
 }
 
+/** Something that is put, and the erase of its session behind it. */
+export interface PreparedDeparture {
+  readonly sessionId: string;
+  readonly put: Prepared;
+  readonly erase: Omit<Prepared, 'request'> & { readonly request: Pick<LoadRequest, 'id'> };
+}
+
 const PATIENT_SHARE = 0.75;
+const DEPARTURE_SHARE = 0.08;
 const SHORT_TTL_MIN_SECONDS = 2;
 /** What is to expire while the test runs has by then. */
 export const SHORT_TTL_MAX_SECONDS = 6;
@@ -42,6 +50,33 @@ export class RequestMaker {
     this.#random = random;
     this.#client = client;
     this.#customers = customers;
+  }
+
+  /** One in so many comes only to go again; otherwise `undefined`. */
+  nextDeparture(): PreparedDeparture | undefined {
+    if (this.#random.next() >= DEPARTURE_SHARE) return undefined;
+    this.#made += 1;
+    const id = `c${this.#client}-${this.#made}`;
+    const sessionId = `gone_${id}`;
+    const path = `/v1/sessions/${sessionId}`;
+    const write: Write = { path: '/a', scope: 'session', value: id };
+    return {
+      sessionId,
+      put: {
+        ...this.#byClient(id),
+        request: { id, kind: 'inject', sessions: [sessionId], writes: [write] },
+        method: 'POST',
+        path: `${path}/variables`,
+        body: { variables: [{ key: 'a', value: id }] },
+      },
+      erase: {
+        request: { id: `${id}-erase` },
+        method: 'DELETE',
+        path,
+        by: { idempotencyKey: `key-${id}-erase` },
+        isPatient: true,
+      },
+    };
   }
 
   /** @param nowMs - epoch milliseconds: when a CRM's event occurs */

@@ -119,6 +119,11 @@ const PROMISES: readonly { readonly name: string; readonly rules: readonly Rule[
   },
   { name: 'transitions made twice, or not', rules: ['transition-repeated', 'transition-missing'], remark: '' },
   { name: 'late events of the CRM applied', rules: ['late-event'], remark: 'after one that occurred later' },
+  {
+    name: 'erased, and come back',
+    rules: ['erased-returns'],
+    remark: 'known again, sent to the tenant, or its trail gone on',
+  },
   { name: 'broken audit chains', rules: ['chain-broken'], remark: '' },
   {
     name: 'outcomes not told, or wrongly',
@@ -140,6 +145,7 @@ function promiseFigures({ evidence, findings, options }: RunReport): Figure[] {
   const more: Readonly<Record<string, string>> = {
     'acknowledged and lost': `of ${count(acknowledged)} acknowledged requests; `,
     'transitions made twice, or not': `of ${count(transitions)} that were asked for`,
+    'erased, and come back': `of ${count(evidence.departures.length)} sessions that were erased behind a request; `,
     'broken audit chains': `of ${count(sessions.length)}, with ${count(entries)} entries`,
   };
   const most = mostInAMinute(journal);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { AT_MS, Ledger, put, SESSION } from '../../fixtures/kill/ledger.ts';
 import { account } from '../../kill/accounting/account.ts';
-import type { Evidence } from '../../kill/evidence.ts';
+import type { DepartureEvidence, Evidence } from '../../kill/evidence.ts';
 
 /** The rules that are broken, each once. */
 function broken(ledger: Ledger, more: Partial<Evidence> = {}): string[] {
@@ -278,5 +278,55 @@ describe('Trails, budget, deliveries', () => {
     ['the same id as another type', 'op-r1', 'context.synced', {}, 'event-differs'],
   ])('a delivery %s is reported', (_, id, type, more, rule) => {
     expect(broken(ledger().deliver(id, type, more))).toEqual([rule]);
+  });
+});
+
+describe('Somebody who has gone', () => {
+  const GONE = 'gone_c1-1';
+  const entry = (operation: string, seq: number) => ({
+    seq,
+    operationId: `op-${seq}`,
+    operation,
+    client: 'shop',
+    correlationId: `c1-1.${seq}`,
+    outcome: 'confirmed' as const,
+  });
+  const answered = (status: number) => [
+    { correlationId: 'c1-1.1', sentAtMs: AT_MS, answer: { status, body: undefined } },
+  ];
+  const gone = (more: Partial<DepartureEvidence> = {}) => ({
+    departures: [
+      {
+        sessionId: GONE,
+        put: answered(202),
+        erase: answered(204),
+        endedAtMs: AT_MS,
+        isKnown: false,
+        trail: [entry('inject', 1), entry('erase', 2)],
+        chain: { valid: true, brokenAt: null },
+        ...more,
+      },
+    ],
+  });
+  const sent = (afterMs: number) => new Ledger().journal({ sessionId: GONE, at: AT_MS + afterMs, applied: true });
+
+  it('is no matter, whether anything had been put or not; nor is what was on its way, or what was told of him before', () => {
+    expect(broken(sent(500).deliver('op-1', 'context.injected', { sessionId: GONE }), gone())).toEqual([]);
+    const unknown = { put: [{ correlationId: 'c1-1.1', sentAtMs: AT_MS }], trail: [] };
+    expect(broken(new Ledger(), gone(unknown))).toEqual([]);
+  });
+
+  it.each<[string, Partial<DepartureEvidence>, string]>([
+    ['is known again', { isKnown: true }, 'erased-returns'],
+    ['has a trail that goes on', { trail: [entry('erase', 1), entry('inject', 2)] }, 'erased-returns'],
+    ['was acknowledged, and has no erase', { trail: [] }, 'lost'],
+    ['was never told that he is erased', { erase: answered(503) }, 'lost'],
+    ['has a chain that does not verify', { chain: { valid: false, brokenAt: 1 } }, 'chain-broken'],
+  ])('is reported where he %s', (_, more, rule) => {
+    expect(broken(new Ledger(), gone(more))).toEqual([rule]);
+  });
+
+  it('is reported where something is sent to him long after', () => {
+    expect(broken(sent(5_000), gone())).toEqual(['erased-returns']);
   });
 });

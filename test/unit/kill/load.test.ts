@@ -47,3 +47,14 @@ it('a request leaves with the values that it is accounted for', () => {
     }
   }
 });
+
+it('now and then somebody comes only to go again, in a session of his own', () => {
+  const maker = new RequestMaker(seededRandom(7), 3, CUSTOMERS);
+  const departures = Array.from({ length: 500 }, () => maker.nextDeparture()).filter((each) => each !== undefined);
+  expect(departures.length).toBeGreaterThan(10);
+  expect(new Set(departures.map(({ sessionId }) => sessionId)).size).toBe(departures.length);
+  for (const { sessionId, put, erase } of departures) {
+    expect(put).toMatchObject({ method: 'POST', path: `/v1/sessions/${sessionId}/variables` });
+    expect(erase).toMatchObject({ method: 'DELETE', path: `/v1/sessions/${sessionId}`, isPatient: true });
+  }
+});
