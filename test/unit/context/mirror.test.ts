@@ -319,6 +319,11 @@ describe('reconcile', () => {
       }
     });
 
+    it('also where what hid that does not show itself', () => {
+      const hidden = [known('/k/__own', 1)];
+      expect(reconcile([global], { k: { a: 1 } }, byBot, { hidden })).toEqual([global]);
+    });
+
     it('as it looks there, without what is internal', () => {
       const shownAs = (value: JsonValue) => (jsonEquals(value, { a: 1 }) ? 'stripped' : value);
       expect(reconcile([global, user], { k: 'stripped' }, byBot, { shownAs })).toEqual([global]);

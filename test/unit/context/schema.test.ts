@@ -109,6 +109,11 @@ describe('compileSchema', () => {
     ['https://json-schema.org/draft/2019-09/schema'],
     ['https://json-schema.org/draft-07/schema'],
     [7],
+    // What has the name of a draft in it is another name.
+    ['https://example.org/?http://json-schema.org/draft-07/schema#'],
+    ['http://json-schema.org/draft-07/schema#/definitions/nonNegativeInteger'],
+    ['https://example.org/?https://json-schema.org/draft/2020-12/schema'],
+    ['https://json-schema.org/draft/2020-12/schema#meta'],
   ])('refuses the draft %j, rather than to take it for another', ($schema) =>
     expect(() => compileSchema({ $schema })).toThrow('/$schema names another draft'),
   );

@@ -129,6 +129,15 @@ describe('Where the rules of a place come from', () => {
     expect(ruleOf(schema, '__proto__')).toEqual(additional);
   });
 
+  it('all patterns that match a name, and none that only matches another', () => {
+    const rules = schemaRulesOf({
+      patternProperties: { '^a': { 'x-priority': 1 }, b$: { 'x-pii': true }, c$: { 'x-pinned': true } },
+    });
+    expect(rules.ruleOf(['ab'])).toEqual({ ...NOTHING, priority: 1, pii: true });
+    expect(rules.ruleOf(['ac'])).toEqual({ ...NOTHING, priority: 1, pinned: true });
+    expect(rules.ruleOf(['a'])).toEqual({ ...NOTHING, priority: 1 });
+  });
+
   it('additionalProperties are those of the same schema object, not of its allOf', () => {
     const schema = { properties: { a: {} }, allOf: [{ properties: { b: {} }, additionalProperties: PRIORITY_7 }] };
     expect(priorityOf(schema, 'a')).toBe(7);

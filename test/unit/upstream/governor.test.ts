@@ -297,6 +297,29 @@ describe('Method: acquire', () => {
     expect(store.calls).toMatchObject({ reserveIdle: 1, reserveBusy: 4, read: 0 });
   });
 
+  it('takes one round trip at the very moment from which on the cell is idle, too', async () => {
+    const { store, instance, startMs } = prepare();
+    const governor = instance();
+    const first = await governor.acquire({ deadlineMs: startMs });
+    // By this it is idle from now on.
+    if (first.granted) await first.permit.release();
+    await governor.acquire({ deadlineMs: startMs });
+    expect(store.calls).toMatchObject({ reserveIdle: 2, reserveBusy: 0, read: 0 });
+  });
+
+  it.each([
+    [50, 0],
+    [51, 1],
+  ])('has waited %i ms for its slot: looks %i times whether somebody has paused the cell', async (waitMs, looks) => {
+    // A slot every 3.1 s, and no burst.
+    const { clock, store, instance, startMs } = prepare({ ratePerMinute: 20 });
+    await store.reserveIdle('tenant', { nowMs: startMs, intervalMs: waitMs });
+    const answer = await instance().acquire({ deadlineMs: startMs + 1_000 });
+    expect(answer.granted).toBe(true);
+    expect(clock.now()).toBe(startMs + waitMs);
+    expect(store.calls.read).toBe(looks);
+  });
+
   it('sleeps for none of the slots that are free at once', async () => {
     const { clock, instance, startMs } = prepare();
     const governor = instance();
@@ -496,6 +519,24 @@ describe('Method: pause', () => {
     expect(clock.now()).toBe(startMs);
   });
 
+  it('is never mistaken for a slot, wherever in the asking it ends', async () => {
+    for (let pauseMs = 1; pauseMs <= 20; pauseMs += 1) {
+      const clock = new FakeClock();
+      const startMs = clock.now();
+      const { store, instance } = prepare();
+      await store.pause('tenant', startMs + pauseMs);
+      // Every look at the clock takes a millisecond.
+      const now = () => {
+        clock.advance(1);
+        return clock.now();
+      };
+      const slow = { now, sleep: (ms: number) => clock.sleep(ms), turn: () => clock.turn() };
+      const answer = await instance({ clock: slow }).acquire({ deadlineMs: startMs + 60_000 });
+      expect(answer).toMatchObject({ granted: true, permit: { usableUntilMs: expect.toSatisfy(Number.isFinite) } });
+      expect(store.reservedMs).toBe(gcraFor(100).intervalMs);
+    }
+  });
+
   it.each([
     [100, 'an interval', 632],
     [20, 'a second', 1_000],
@@ -589,6 +630,20 @@ describe('Method: release', () => {
     await answer.permit.release();
     expect(store.calls.release).toBe(1);
     expect(store.cells.get('tenant')?.tatMs).toBe(startMs);
+  });
+
+  it.each([
+    ['a moment before its time is over, goes back', 999, 1],
+    ['when its time is over, lapses', 1_000, 0],
+  ])('of a permit, %s', async (_what, ageMs, releases) => {
+    // A permit is good for a second.
+    const { clock, store, instance, startMs } = prepare({ ratePerMinute: 20 });
+    const answer = await instance().acquire({ deadlineMs: startMs });
+    if (!answer.granted) throw new Error('expected a permit');
+    expect(answer.permit.usableUntilMs).toBe(startMs + 1_000);
+    clock.advance(ageMs);
+    await answer.permit.release();
+    expect(store.calls.release).toBe(releases);
   });
 
   it('lets an aged or a queued permit lapse, as it would come back in another minute', async () => {

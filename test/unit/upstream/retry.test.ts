@@ -5,7 +5,7 @@ import { Concurrency } from '../../../lib/upstream/concurrency.ts';
 import { gcraFor } from '../../../lib/upstream/gcra.ts';
 import { Governor } from '../../../lib/upstream/governor.ts';
 import { HttpClient, type HttpRequest } from '../../../lib/upstream/httpClient.ts';
-import { sendWithRetry } from '../../../lib/upstream/retry.ts';
+import { type RetryCall, sendWithRetry } from '../../../lib/upstream/retry.ts';
 import { FakeClock } from '../../fixtures/upstream/fakeClock.ts';
 import { MemoryRateStore } from '../../fixtures/upstream/memoryRateStore.ts';
 import { fail, hang, inTurn, json, type Reply, ScriptedFetch } from '../../fixtures/upstream/scriptedFetch.ts';
@@ -28,7 +28,12 @@ function prepareWith(random: Random, ...replies: Reply[]) {
   const concurrency = new Concurrency(5, { clock });
   const client = new HttpClient({ fetch: network.fetch, clock, concurrency });
   const startMs = clock.now();
-  const send = (deadlineInMs = 20_000, firstPermit?: Promise<PermitAnswer>, sendByInMs = deadlineInMs) => {
+  const send = (
+    deadlineInMs = 20_000,
+    firstPermit?: Promise<PermitAnswer>,
+    sendByInMs = deadlineInMs,
+    more: Partial<RetryCall> = {},
+  ) => {
     const request: HttpRequest = {
       method: 'PUT',
       url: 'https://cognigy.test/x',
@@ -42,6 +47,7 @@ function prepareWith(random: Random, ...replies: Reply[]) {
       priority: 'interactive',
       onLeaving: () => events.push('leaving'),
       ...(firstPermit && { firstPermit }),
+      ...more,
     });
   };
   const permitsTaken = () => Math.round(rates.reservedMs / gcraFor(100).intervalMs);
@@ -241,6 +247,34 @@ describe('sendWithRetry', () => {
       triesLeft: true,
     });
     expect(permitsTaken()).toBe(0);
+  });
+});
+
+describe('What would do harm if it were applied twice', () => {
+  const sendOnce = ({ send }: ReturnType<typeof prepare>) =>
+    send(undefined, undefined, undefined, { isRepeatable: false });
+
+  it.each([
+    ['500', () => json(500, {})],
+    ['502', () => json(502, {})],
+    ['a reset', fail('ECONNRESET')],
+    ['a timeout', hang],
+    // Not begun, they say; and are not always right.
+    ['408', () => json(408, {})],
+    ['503', () => json(503, {})],
+  ])('is not sent again after %s', async (_what, reply) => {
+    const prepared = prepare(reply, ok);
+    expect(await sendOnce(prepared)).toMatchObject({ kind: 'unavailable', attempts: 1, triesLeft: false });
+    expect(prepared.network.requests).toHaveLength(1);
+  });
+
+  it.each([
+    ['429', () => json(429, {})],
+    ['a refused connection', fail('ECONNREFUSED')],
+  ])('is sent again after %s: nobody has got it', async (_what, reply) => {
+    const prepared = prepare(reply, ok);
+    expect(await sendOnce(prepared)).toMatchObject({ kind: 'answer', attempts: 2, maybeApplied: false });
+    expect(prepared.network.requests).toHaveLength(2);
   });
 });
 
