@@ -46,7 +46,7 @@ export interface LaneHistory {
 export class Lanes {
   readonly histories = new Map<string, LaneHistory>();
   readonly byOperation = new Map<string, Committed>();
-  readonly #busy = new Map<SessionId, boolean>();
+  readonly #items = new Map<SessionId, StoredItem>();
   readonly #sessions: ReadonlyMap<string, SessionId>;
   readonly #nowMs: () => number;
   readonly #broken: (what: string) => void;
@@ -72,9 +72,12 @@ export class Lanes {
     throw new RangeError('no such session');
   }
 
-  /** Whether anything waits in its lane, or was put off. */
+  /** Whether anything waits in its lane, was put off, or should be looked at: the schedule had no leave to call the upstream. */
   isBusy(session: SessionId): boolean {
-    return this.#busy.get(session) === true;
+    const item = this.#items.get(session);
+    if (item === undefined) return false;
+    const isDue = numberOf(item['dueAt'] ?? { N: 'Infinity' }) <= this.#nowMs();
+    return isDue || entriesOf(item).length > 0 || item['lease'] !== undefined || numberOf(item['deferrals']) > 0;
   }
 
   /** A write has taken effect. */
@@ -85,8 +88,7 @@ export class Lanes {
       this.#broken(`I1 a lane is gone: ${history.session}`);
       return;
     }
-    const isWaiting = entriesOf(after).length > 0 || after['lease'] !== undefined || numberOf(after['deferrals']) > 0;
-    this.#busy.set(history.session, isWaiting);
+    this.#items.set(history.session, after);
     if (numberOf(after['erasedVersion']) !== numberOf(before?.['erasedVersion']) || isForgotten(before, after)) {
       this.#erased(history, after);
       return;

@@ -4,14 +4,15 @@ import type { Broken, Evidence, SessionEvidence } from './evidence.ts';
 /** I3: what a CRM tells late is not put over what has occurred later and was committed before it (SCENARIOS 6). */
 export function checkLate({ sessions, sightings }: Evidence, broken: Broken): void {
   for (const at of sessions) {
-    const arrived = new Set(
-      sightings
-        .filter(({ session, atMs }) => session === at.session && atMs !== undefined)
-        .map(({ slot, value }) => nameOf(slot, value)),
-    );
+    const lastArrivedMs = new Map<string, number>();
+    for (const { session, slot, value, atMs } of sightings) {
+      if (session === at.session && atMs !== undefined) lastArrivedMs.set(nameOf(slot, value), atMs);
+    }
     for (const [slot, all] of at.effects.bySlot) {
       for (const late of all) {
-        if (late.value === undefined || !isConfirmed(late, at) || !arrived.has(nameOf(slot, late.value))) continue;
+        if (late.value === undefined || !isConfirmed(late, at)) continue;
+        // An earlier try of the same event may have put it there, when nothing later had been told.
+        if ((lastArrivedMs.get(nameOf(slot, late.value)) ?? 0) < late.by.atMs) continue;
         const newer = all.find((each) => isConfirmed(each, at) && comesAfter(each, late));
         if (newer === undefined) continue;
         broken(
