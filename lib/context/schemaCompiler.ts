@@ -35,7 +35,7 @@ export function compileSchema(schema: JsonObject) {
 
 /** What else may be missing from a context of nothing but defaults, clients and the bot put there. */
 const NOT_ABOUT_ONE_VALUE =
-  /^(?:required|dependent|min(?:Properties|Items|Contains)|contains|anyOf|oneOf|allOf|not|if|propertyNames|unevaluated)/;
+  /^(?:required|depend|min(?:Properties|Items|Contains)|contains|anyOf|oneOf|allOf|not|if|propertyNames|unevaluated)/;
 
 function isAboutDefault({
   instancePath,

@@ -160,6 +160,14 @@ describe('A schema that contradicts itself', () => {
     expect(() => compileSchema(schema)).not.toThrow();
   });
 
+  it.each([
+    { dependentRequired: { a: ['b'] } },
+    { dependencies: { a: ['b'] } },
+    { dependentSchemas: { a: { required: ['b'] } } },
+  ])('is not one that wants more beside a default: %j', (rule) => {
+    expect(() => compileSchema({ properties: { o: { default: { a: 1 }, ...rule } } })).not.toThrow();
+  });
+
   it('is not one that wants another context than that of its defaults', () => {
     expect(() => compileSchema({ enum: [{ a: 1 }] })).not.toThrow();
   });
