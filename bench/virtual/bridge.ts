@@ -7,6 +7,7 @@ import { Vault } from '../../lib/platform/vault.ts';
 import { DynamoBindings } from '../../lib/store/bindings.ts';
 import { DynamoDeliveryQueue } from '../../lib/store/deliveryQueue.ts';
 import { DynamoSessionStore } from '../../lib/store/dynamoSessionStore.ts';
+import { laneOccurrences } from '../../lib/store/occurrences.ts';
 import { DynamoRateStore } from '../../lib/store/rateStore.ts';
 import { Table } from '../../lib/store/table.ts';
 import { DynamoTokenStore } from '../../lib/store/tokenStore.ts';
@@ -82,7 +83,11 @@ export async function startVirtualBridge(options: VirtualBridgeOptions): Promise
       return {
         bindings: new DynamoBindings(table, vault),
         events: new DynamoDeliveryQueue(table, vault, { dueShards }),
-        store: new DynamoSessionStore(table, vault, { dueShards, auditRetentionMs: AUDIT_KEPT_MS }),
+        store: new DynamoSessionStore(table, vault, {
+          dueShards,
+          auditRetentionMs: AUDIT_KEPT_MS,
+          occurrences: laneOccurrences,
+        }),
         cognigy: createSessionApi({
           baseUrl: 'http://tenant.test',
           credentials: async () => ({ clientId: 'client', clientSecret: 'secret' }),

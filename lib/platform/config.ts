@@ -37,7 +37,7 @@ const environment = z.object({
   UPSTREAM_BURST: wholeNumber(0, 0, 1_000_000),
   UPSTREAM_MAX_CONCURRENT: wholeNumber(5, 1, 1_000),
   UPSTREAM_TIMEOUT_MS: wholeNumber(4_000, 50, 60_000),
-  STORE_TIMEOUT_MS: wholeNumber(1_200, 100, 10_000),
+  STORE_TIMEOUT_MS: wholeNumber(1_200, 100, 3_000),
   REQUEST_BUDGET_MS: wholeNumber(8_000, 100, 29_000),
   WEBHOOK_BUDGET_MS: wholeNumber(4_000, 500, 29_000),
   ALLOW_UNSIGNED_WEBHOOKS: flag,
@@ -187,8 +187,9 @@ function contradictions(values: z.infer<typeof environment>): string[] {
   if (protocol === 'http:' && !isLoopback && !values.ALLOW_INSECURE_UPSTREAM) {
     problems.push('COGNIGY_BASE_URL must use https (ALLOW_INSECURE_UPSTREAM=true permits http)');
   }
-  if (username !== '' || password !== '') problems.push('COGNIGY_BASE_URL must not hold credentials');
-  if (search !== '' || hash !== '') problems.push('COGNIGY_BASE_URL must have neither query nor fragment');
+  if (username + password + search + hash !== '') {
+    problems.push('COGNIGY_BASE_URL must have no credentials, no query and no fragment');
+  }
   if (values.UPSTREAM_BURST > 0 && values.UPSTREAM_BURST >= Math.max(2, values.UPSTREAM_RATE_PER_MINUTE)) {
     problems.push('UPSTREAM_BURST must be smaller than UPSTREAM_RATE_PER_MINUTE');
   }

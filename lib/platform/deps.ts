@@ -29,6 +29,7 @@ import { DynamoSessionStore } from '../store/dynamoSessionStore.ts';
 import { DynamoEventQueue } from '../store/eventQueue.ts';
 import { DynamoEventWriter } from '../store/eventWriter.ts';
 import { GatheringTable } from '../store/gatheringTable.ts';
+import { laneOccurrences } from '../store/occurrences.ts';
 import { DynamoRateStore } from '../store/rateStore.ts';
 import { DynamoRollupReader } from '../store/rollupReader.ts';
 import { DynamoRollupWriter } from '../store/rollupWriter.ts';
@@ -255,6 +256,7 @@ export const wireCrm = (
   if (problems.length > 0) throw incomplete(problems);
   return {
     ...wireLane(parts),
+    store: new DynamoLaneStore(table, vault, { ...storeOptions(parts), occurrences: laneOccurrences }),
     records: new DynamoCrmRecords(table, vault),
     sources: crmSources,
     verify: (name, call) => {

@@ -11,7 +11,7 @@ import type { Vault } from '../platform/vault.ts';
 import { dueShardName, laneKey, sessionKeyOf, sessionPk } from './keys.ts';
 import { decodeLane, decodeProgress, type LaneItem, type LinkedItem, PROGRESS_PATHS } from './laneItem.ts';
 import type { SessionPlace } from './mirrors.ts';
-import { OCCURRED } from './occurrences.ts';
+import { FORMER, OCCURRED } from './occurrences.ts';
 import type { Payloads } from './payloads.ts';
 import type { Item, Table } from './table.ts';
 
@@ -133,9 +133,11 @@ export class LaneReader {
   }
 }
 
+/** The latest first, each with what it took the place of behind it. */
 function occurrencesOf(raw: Item): string[] {
-  const stamps = Object.entries(raw).filter(([name]) => name.startsWith(OCCURRED));
-  return stamps.sort(([, a], [, b]) => (String(a) < String(b) ? 1 : -1)).map(([name]) => name);
+  const stamps = Object.entries(raw).filter(([name]) => name.startsWith(OCCURRED) && !name.endsWith(FORMER));
+  stamps.sort(([, a], [, b]) => (String(a) < String(b) ? 1 : -1));
+  return stamps.flatMap(([name]) => [name, name + FORMER]);
 }
 
 /** @throws {TypeError} for a lane that some other store has read. */

@@ -27,7 +27,7 @@ import {
 import { auditKey, dueShardOf, laneKey, outcomeKey, recordPk, sessionPk } from './keys.ts';
 import { decodeLane, type JournalItem, LANE_FORMAT, type LaneItem, type LinkedItem } from './laneItem.ts';
 import { asStored, type LaneReader, type StoredLane } from './laneReader.ts';
-import { currentPaths, occurrenceClauses } from './occurrences.ts';
+import type { LaneOccurrences } from './occurrences.ts';
 import { digestOf, isUnreadable, type Payloads } from './payloads.ts';
 import { type Table, ttlSeconds } from './table.ts';
 
@@ -36,8 +36,8 @@ const DAY_MS = 86_400_000;
 const JOURNAL_MAX = 100;
 const REFUSALS_MAX = 20;
 const IDEMPOTENCY_KEYS_MAX = 1_500;
-/** Of so many paths a lane knows what occurred last; the oldest are forgotten, and their records know it still. */
-const OCCURRENCES_MAX = 128;
+/** Of half as many paths a lane knows what occurred last, and before that. The oldest are forgotten; their records know them still. */
+const OCCURRENCES_MAX = 256;
 const JOURNAL_INLINE_BYTES = 1_024;
 /**
  * A commit that the SDK has given up, and sent again, may land so late, also from a process that was frozen meanwhile: for so long
@@ -70,6 +70,8 @@ const NOTHING_CAME_SINCE = 'NOT version > :seenVersion AND NOT size(refusals) > 
 export interface LanesOptions {
   readonly dueShards: number;
   readonly auditRetentionMs: number;
+  /** Of a store to which events of CRMs are committed. */
+  readonly occurrences?: LaneOccurrences;
 }
 
 /**
@@ -131,7 +133,7 @@ export class Lanes {
         'journal = list_append(if_not_exists(journal, :none), :entries), lease = if_not_exists(lease, :lease),',
         'dueShard = :dueShard, dueAt = :dueAt, #ttl = :ttl',
         userId === undefined ? '' : ', userKey = :userKey, sealedUserId = :sealedUserId',
-        ...(occurred?.set ?? []).map((each) => `, ${each}`),
+        ...(occurred === undefined ? [] : [...occurred.keep, ...occurred.set].map((each) => `, ${each}`)),
         'ADD openIds :openIds',
         key === undefined ? '' : `, ${idempotencyAttribute(generation)} :keys`,
       ].join(' '),
@@ -204,7 +206,7 @@ export class Lanes {
     const { occurrence } = operation;
     if (occurrence !== undefined) {
       const prefix = this.#occurrencePrefix(occurrence);
-      const current = currentPaths(occurrence, item, prefix);
+      const current = this.#occurrences().current(occurrence, item, prefix);
       const paths = occurrence.paths.filter((path) => !current.includes(path));
       if (paths.length > 0) return { kind: 'superseded', paths };
     }
@@ -223,16 +225,22 @@ export class Lanes {
   }
 
   #occurrenceClauses(occurrence: Occurrence) {
-    return occurrenceClauses(occurrence, this.#occurrencePrefix(occurrence));
+    return this.#occurrences().clauses(occurrence, this.#occurrencePrefix(occurrence));
+  }
+
+  #occurrences(): LaneOccurrences {
+    const { occurrences } = this.#options;
+    if (occurrences === undefined) throw new TypeError('no store for events of CRMs');
+    return occurrences;
   }
 
   async noteOccurrence(lane: Lane, occurrence: Occurrence): Promise<boolean> {
     const { item } = asStored(lane);
-    const { set, condition, names, values } = this.#occurrenceClauses(occurrence);
+    const { keep, set, condition, names, values } = this.#occurrenceClauses(occurrence);
     const result = await this.#table.update({
       answer: 'nothing',
       key: laneKey(item.pk),
-      expression: `SET ${set.join(', ')}`,
+      expression: `SET ${[...keep, ...set].join(', ')}`,
       condition: [FORMAT_IS_KNOWN, 'version = :seenVersion', ...condition].join(' AND '),
       names: { '#format': 'format', ...names },
       values: { ...values, ':format': LANE_FORMAT, ':seenVersion': item.version },
@@ -241,15 +249,15 @@ export class Lanes {
   }
 
   async withdrawOccurrence(session: SessionKey, occurrence: Occurrence): Promise<void> {
-    const { set, names } = this.#occurrenceClauses(occurrence);
+    const { set, restore, names } = this.#occurrenceClauses(occurrence);
     await this.#table.update({
       answer: 'nothing',
       key: laneKey(sessionPk(this.#vault, session)),
-      expression: `REMOVE ${Object.keys(names).join(', ')}`,
+      expression: `SET ${restore.join(', ')}`,
       // The same equations: what would be set is what is there.
       condition: [FORMAT_IS_KNOWN, ...set].join(' AND '),
       names: { '#format': 'format', ...names },
-      values: { ':format': LANE_FORMAT, ':stamp': occurrence.stamp },
+      values: { ':format': LANE_FORMAT, ':stamp': occurrence.stamp, ':never': '' },
     });
   }
 

@@ -4,6 +4,8 @@ import type { Item } from './table.ts';
 
 /** Of attributes that say when what a CRM says of a path occurred. */
 export const OCCURRED = 'occurred:';
+/** Behind the name of such an attribute: of the one that says what it took the place of. */
+export const FORMER = '<';
 
 /**
  * When what a CRM says of a path occurred: an attribute for each path. A later event moves it on, an earlier one fails on it: of
@@ -27,6 +29,26 @@ export function currentPaths({ stamp, horizon, paths }: Omit<Occurrence, 'record
     return typeof known !== 'string' || known <= stamp || known > horizon;
   });
 }
+
+/** What lanes need to know of occurrences, for a function that takes events of CRMs; the others do without. */
+export const laneOccurrences = {
+  current: currentPaths,
+  /** With what an occurrence takes the place of, kept beside it: who takes the occurrence back puts that there again. */
+  clauses: (occurrence: Omit<Occurrence, 'record'>, prefix: string) => {
+    const { set, condition, names, values } = occurrenceClauses(occurrence, prefix);
+    const formerNames = occurrence.paths.map((path, index) => [`#former${index}`, attributeOf(path, prefix) + FORMER]);
+    return {
+      keep: set.map((_set, index) => `#former${index} = if_not_exists(#occurred${index}, :never)`),
+      set,
+      restore: set.map((_set, index) => `#occurred${index} = if_not_exists(#former${index}, :never)`),
+      condition,
+      names: { ...names, ...Object.fromEntries(formerNames) },
+      values: { ...values, ':never': '' },
+    };
+  },
+};
+
+export type LaneOccurrences = typeof laneOccurrences;
 
 /** Short, of one length, and without the names of keys. */
 function attributeOf(path: string, prefix: string): string {

@@ -345,7 +345,7 @@ export interface LaneStore {
    * either. False when the lane has moved on since.
    */
   noteOccurrence(lane: Lane, occurrence: Occurrence): Promise<boolean>;
-  /** Forgets an occurrence that came to nothing after all, unless something later is known of one of its paths by now. */
+  /** Forgets an occurrence that came to nothing after all: what it took the place of counts again, unless something later is known of one of its paths by now. */
   withdrawOccurrence(sessionId: SessionId, occurrence: Occurrence): Promise<void>;
   /** The lane as it is now (consistent read). */
   readLane(session: SessionKey): Promise<Lane | undefined>;

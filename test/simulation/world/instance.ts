@@ -15,6 +15,7 @@ import { DynamoDeliveryQueue } from '../../../lib/store/deliveryQueue.ts';
 import { DynamoDestinationStates } from '../../../lib/store/destinationStates.ts';
 import { DynamoSessionStore } from '../../../lib/store/dynamoSessionStore.ts';
 import { DynamoEventQueue } from '../../../lib/store/eventQueue.ts';
+import { laneOccurrences } from '../../../lib/store/occurrences.ts';
 import { DynamoRateStore } from '../../../lib/store/rateStore.ts';
 import { DynamoSnapshotStats } from '../../../lib/store/snapshotStats.ts';
 import { Table } from '../../../lib/store/table.ts';
@@ -76,7 +77,7 @@ export function startInstance(world: World, tenant: Tenant, name: string): Insta
   });
   const vault = sabotage.vault ?? new Vault(MASTER_KEY);
   const store = new Table({ client, tableName: 'bridge', clock });
-  const options = { dueShards: SHARDS, auditRetentionMs: AUDIT_KEPT_MS };
+  const options = { dueShards: SHARDS, auditRetentionMs: AUDIT_KEPT_MS, occurrences: laneOccurrences };
   const sessions = (sabotage.store ?? ((each) => each))(new DynamoSessionStore(store, vault, options));
   const queue = new DynamoDeliveryQueue(store, vault, options);
   const outside = new Outside({
