@@ -156,6 +156,12 @@ const SABOTAGES: readonly {
     },
   },
   {
+    what: 'events that tell a refusal as a success',
+    invariant: 'I1',
+    seed: 1,
+    sabotage: { said: (type) => (type === 'context.failed' ? 'context.injected' : type) },
+  },
+  {
     what: 'an archive that is never written',
     invariant: 'I6',
     seed: 1,

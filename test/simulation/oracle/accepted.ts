@@ -3,6 +3,15 @@ import { nameOf } from './effects.ts';
 import type { Broken, Evidence, SessionEvidence } from './evidence.ts';
 import type { Committed } from './lanes.ts';
 
+/** Types of events about what was confirmed (SPEC 7, out). */
+const TOLD_AS: Readonly<Record<string, string>> = {
+  inject: 'context.injected',
+  webhook: 'context.injected',
+  sync: 'context.synced',
+  expire: 'context.expired',
+  'dialog-state': 'dialog.updated',
+};
+
 /** I1: every operation that was accepted has ended in the bot, or in a recorded refusal that was told; or was erased. */
 export function checkAccepted(evidence: Evidence, broken: Broken): void {
   const byOperation = new Map<string, { readonly at: SessionEvidence; readonly by: Committed }>();
@@ -104,10 +113,16 @@ function checkEffect(
   }
 }
 
-/** How it ended was told, or given up and put where people look. */
-function checkTold({ session }: SessionEvidence, by: Committed, { told }: Evidence, broken: Broken): void {
+/** How it ended was told to the bus and to the endpoint as what it was, or given up and put where people look. */
+function checkTold({ session, endings }: SessionEvidence, by: Committed, { told }: Evidence, broken: Broken): void {
+  const ending = endings.get(by.operationId);
   const isGivenUp = told.letters.some(({ eventId }) => eventId === by.operationId);
-  if (!told.bus.has(by.operationId) && !isGivenUp) {
-    broken(`I1 how ${by.kind} ${by.operationId} of ${session} ended was never told`);
+  if (ending === undefined || isGivenUp) return;
+  const type = ending.outcome === 'confirmed' ? TOLD_AS[by.kind] : 'context.failed';
+  for (const [whom, heard] of Object.entries({ bus: told.bus, endpoint: told.endpoint })) {
+    const said = heard.get(by.operationId);
+    if (said !== type) {
+      broken(`I1 how ${by.kind} ${by.operationId} of ${session} ended was told to the ${whom} as ${said ?? 'nothing'}`);
+    }
   }
 }

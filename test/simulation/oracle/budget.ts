@@ -3,8 +3,8 @@ import type { Process } from '../world/process.ts';
 
 const WINDOW_MS = 60_000;
 
-/** Whoever hears of a pause has put it into the cell by then, and whoever takes a slot has seen it there. */
-const TOLD_MS = 4_000;
+/** Whoever hears of a pause, and lives, has put it into the cell by then, and whoever takes a slot has seen it there. */
+const TOLD_MS = 1_000;
 /** By so much an instance may take a pause for over too early: its clock is ahead. */
 const AHEAD_MS = 200;
 
@@ -22,7 +22,7 @@ export class Budget {
   /** Until when an instance knows that nobody may call (by its own clock), and since when (by the world's). */
   readonly #pauses = new Map<Process, { readonly untilMs: number; readonly sinceMs: number }>();
   /** Pauses that any instance was told of, by the world's clock. */
-  readonly #told: { readonly sinceMs: number; readonly untilMs: number }[] = [];
+  readonly #told: { readonly process: Process; readonly sinceMs: number; readonly untilMs: number }[] = [];
   /** As many requests as left in the fullest minute. */
   fullest = 0;
 
@@ -43,7 +43,9 @@ export class Budget {
       this.#broken(`I4 ${process.name} called ${Math.round(pause.untilMs - process.clock.now())} ms early`);
     }
     const isTold = this.#told.some(
-      ({ sinceMs, untilMs }) =>
+      ({ process: hearer, sinceMs, untilMs }) =>
+        !hearer.isDead &&
+        hearer.lastFrozenMs < sinceMs &&
         leftMs > sinceMs + TOLD_MS &&
         leftMs < untilMs - AHEAD_MS &&
         !this.#alone.some(({ atMs }) => atMs > sinceMs - 1_000),
@@ -54,7 +56,7 @@ export class Budget {
   /** The instance hears of a 429. */
   heard({ process, path, retryAfterSeconds }: Arrival, atMs: number): void {
     if (retryAfterSeconds === undefined || isForToken(path)) return;
-    this.#told.push({ sinceMs: atMs, untilMs: atMs + retryAfterSeconds * 1_000 });
+    this.#told.push({ process, sinceMs: atMs, untilMs: atMs + retryAfterSeconds * 1_000 });
     this.knows(process, process.clock.now() + retryAfterSeconds * 1_000, atMs);
   }
 

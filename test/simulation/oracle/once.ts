@@ -11,6 +11,9 @@ const GIVES_FREE: ReadonlySet<string | undefined> = new Set([
 
 /** I2: one idempotency key, one effect, one answer. */
 export function checkOnce({ calls, callsById, sessions, transitions }: Evidence, broken: Broken): void {
+  const toldConfirmed = new Set(
+    calls.flatMap(({ said }) => (said?.outcome?.kind === 'confirmed' ? [said.outcome.operationId] : [])),
+  );
   for (const { lane, endings } of sessions) {
     const byKey = new Map<string, typeof lane.committed>();
     for (const by of lane.committed) {
@@ -20,8 +23,9 @@ export function checkOnce({ calls, callsById, sessions, transitions }: Evidence,
       for (const other of before) {
         const ending = endings.get(other.operationId);
         const isFree = GIVES_FREE.has(ending?.code) && (other.endedAtMs ?? Number.POSITIVE_INFINITY) <= by.atMs;
-        // Of what was erased nobody can say how it had ended; what had not ended was not given free.
-        const isKnown = other.erasedAtMs === undefined || other.endedAtMs === undefined;
+        // Of what was erased only its client can say how it had ended; what had not ended was not given free.
+        const isKnown =
+          other.erasedAtMs === undefined || other.endedAtMs === undefined || toldConfirmed.has(other.operationId);
         if (!isFree && isKnown) broken(`I2 ${key} was committed as ${other.operationId} and as ${by.operationId}`);
       }
       byKey.set(key, [...before, by]);

@@ -49,6 +49,8 @@ export interface Sabotage {
   readonly store?: (store: SessionStore) => SessionStore;
   /** Multiplies what the governor takes for the budget. */
   readonly rate?: number;
+  /** Changes the types of events on their way out. */
+  readonly said?: (type: string) => string;
   /** Replaces what seals. */
   readonly vault?: Vault;
   /** Changes requests on their way to the table. */
@@ -88,6 +90,7 @@ export function startInstance(world: World, tenant: Tenant, name: string): Insta
     weather,
     told: world.told,
     prompted: (prompt) => world.prompted(prompt),
+    ...(sabotage.said !== undefined && { said: sabotage.said }),
   });
   const governor = new Governor({
     store: new DynamoRateStore(store),

@@ -29,6 +29,8 @@ export interface OutsideOptions {
   readonly told: Told;
   /** A prompt arrives at whoever delivers. */
   readonly prompted: (prompt: Prompt) => void;
+  /** Changes what is said, on purpose. */
+  readonly said?: (type: string) => string;
 }
 
 /** Everything that the bridge tells: the event bus, an endpoint, the queue of prompts, and that of dead letters. */
@@ -40,7 +42,7 @@ export class Outside {
   }
 
   readonly bus: EventBus = {
-    put: (id, event) => this.#reach('bus', () => this.#options.told.bus.set(id, event.type)),
+    put: (id, event) => this.#reach('bus', () => this.#options.told.bus.set(id, this.#typeOf(event))),
   };
 
   readonly deadLetters: DeadLetters = {
@@ -49,7 +51,7 @@ export class Outside {
 
   readonly sender: WebhookSender = {
     send: (eventId, event) =>
-      this.#reach('endpoint', () => this.#options.told.endpoint.set(eventId, typeOf(event))).then(
+      this.#reach('endpoint', () => this.#options.told.endpoint.set(eventId, this.#typeOf(event))).then(
         () => ({ kind: 'delivered' }) as const,
         () => ({ kind: 'failed', reason: 'status', status: 503 }) as const,
       ),
@@ -70,6 +72,11 @@ export class Outside {
       }),
   };
 
+  #typeOf({ type }: OutboundEvent | DestinationDisabled): string {
+    const { said = (each: string) => each } = this.#options;
+    return said(type);
+  }
+
   /** There and back; on the way it may come to nothing, before it has arrived or after. */
   #reach(whom: string, arrive: () => unknown): Promise<void> {
     const { process, timeline, chance, faults, weather } = this.#options;
@@ -87,8 +94,4 @@ export class Outside {
         }),
     );
   }
-}
-
-function typeOf(event: OutboundEvent | DestinationDisabled): string {
-  return event.type;
 }

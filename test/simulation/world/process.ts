@@ -17,6 +17,7 @@ export class Process {
   #die: () => void = () => {};
   #isDead = false;
   #isFrozen = false;
+  #lastFrozenMs = Number.NEGATIVE_INFINITY;
   #doomedAt: { requests: number; readonly when: 'before' | 'after' } | undefined;
 
   constructor(name: string, timeline: Timeline, skewMs: number) {
@@ -36,6 +37,11 @@ export class Process {
     return this.#isFrozen;
   }
 
+  /** When it froze last, epoch milliseconds. */
+  get lastFrozenMs(): number {
+    return this.#lastFrozenMs;
+  }
+
   /** It will die with its `requests`-th request from now on, before that leaves or right after. */
   doom(requests: number, when: 'before' | 'after'): void {
     this.#doomedAt = { requests, when };
@@ -50,6 +56,7 @@ export class Process {
 
   freeze(): void {
     this.#isFrozen = true;
+    this.#lastFrozenMs = this.#timeline.exactMs;
     this.#timeline.note(`${this.name} freezes`);
   }
 
