@@ -8,7 +8,7 @@ export function overloadSection(run: OverloadRun): Section {
     title: 'The budget under steady overload',
     method:
       `${run.instances} instances with a governor each, on one table; at each ${run.callers} callers that always have a request to make and 8 s for it, ` +
-      `on a clock that jumps while everybody waits; ${run.upstreamMs} ms upstream. By the tenant's journal.`,
+      `on a clock that jumps while everybody waits; ${run.upstreamMs} ms upstream, and a table that answers at once. By the tenant's journal.`,
     figures: run.overloads.flatMap(figuresOf),
   };
 }

@@ -24,4 +24,6 @@ it('SCENARIO 15: killed under load again and again: every acknowledged operation
   expect(attempts.filter(({ answer }) => answer === undefined).length).toBeGreaterThan(0);
   expect(attempts.filter(({ answer }) => answer?.status === 200).length).toBeGreaterThan(10);
   expect(evidence.departures.length).toBeGreaterThan(0);
+  const ends = evidence.sessions.flatMap(({ trail }) => trail);
+  expect(ends.filter(({ operation }) => operation === 'expire').length).toBeGreaterThan(0);
 }, 180_000);

@@ -31,7 +31,7 @@ import { localClient } from '../../fixtures/store/testTable.ts';
 /** As a function has it. */
 const CLIENT = clientOptions({
   aws: { region: LOCAL_REGION, credentials: LOCAL_CREDENTIALS },
-  storeTimeoutMs: 1_200,
+  storeTimeoutMs: 700,
 });
 
 describeOnDatabases('A store that is out of order (SCENARIO 45)', ({ url }) => {
@@ -110,6 +110,7 @@ describeOnDatabases('A store that is out of order (SCENARIO 45)', ({ url }) => {
     const { code, afterMs } = await failureOf(commit(store, sessionId));
 
     expect(code).toBe('store-timeout');
+    expect(requestHandler).toMatchObject({ connectionTimeout: 700, requestTimeout: 700 });
     expect(afterMs).toBeLessThan(maxAttempts * requestHandler.requestTimeout + 1_500);
   });
 

@@ -14,8 +14,9 @@ const TOLD_AS: Readonly<Record<string, string>> = {
 export function accountForDeliveries(books: Books): Finding[] {
   const { deliveries, areDeliveriesComplete } = books.evidence;
   const ends = new Map(books.allEnds().map((end) => [end.operationId, end]));
+  // Of somebody who has gone nothing is known any more but that it was signed.
   const told = Map.groupBy(
-    deliveries.filter(({ sessionId }) => !books.isGone(sessionId)),
+    deliveries.filter(({ sessionId, verified }) => !(verified && books.isGone(sessionId))),
     ({ id }) => id,
   );
   const missing = areDeliveriesComplete ? [...ends.values()].filter(({ operationId }) => !told.has(operationId)) : [];

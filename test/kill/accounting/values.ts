@@ -108,14 +108,15 @@ function valueIn({ tenant }: SessionEvidence, { path, scope }: Write): JsonValue
 
 /** What is in dispute only the bot knows: the bridge learns it by the next sync. */
 function differences(books: Books, { sessionId, context, tenant }: SessionEvidence): Finding[] {
-  const isInDispute = books.evidence.exchanges.some(
-    (exchange) => exchange.request.sessions.includes(sessionId) && books.fateOf(exchange, sessionId) === 'in-dispute',
-  );
-  if (isInDispute || isDeepStrictEqual(context, tenant?.context ?? {})) return [];
-  const names = new Set([...Object.keys(context), ...Object.keys(tenant?.context ?? {})]);
+  const disputed = books.evidence.exchanges
+    .filter(({ request }) => request.sessions.includes(sessionId))
+    .filter((exchange) => books.fateOf(exchange, sessionId) === 'in-dispute')
+    .flatMap(({ request }) => request.writes.map(({ path }) => tokensOf(path)[0]));
   // Defaults may be left with the bot by a sync that was cut short, and refused in the end: the next one finds them there.
+  const exempt = new Set([...DEFAULTS, ...disputed]);
+  const names = new Set([...Object.keys(context), ...Object.keys(tenant?.context ?? {})]);
   const different = [...names]
-    .filter((name) => !DEFAULTS.has(name))
+    .filter((name) => !exempt.has(name))
     .filter((name) => !isDeepStrictEqual(context[name], tenant?.context[name]));
   if (different.length === 0) return [];
   return [{ rule: 'mirror-differs', what: `${sessionId}: ${different.join(', ')}` }];

@@ -32,7 +32,7 @@ const PATIENT_SHARE = 0.75;
 const DEPARTURE_SHARE = 0.08;
 const SHORT_TTL_MIN_SECONDS = 2;
 /** What is to expire while the test runs has by then. */
-export const SHORT_TTL_MAX_SECONDS = 6;
+export const SHORT_TTL_MAX_SECONDS = 25;
 /** Longer than any run. */
 const LONG_TTL_SECONDS = 7_200;
 /** Of messages: any moment will do, as long as no two are the same. */

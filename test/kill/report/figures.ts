@@ -41,6 +41,7 @@ function loadFigures({ kills, evidence, loadMs, restMs }: RunReport): Figure[] {
   const toSurfaces = journal.filter(({ surface }) => surface !== 'token');
   const requestsOf = (kind: string) => count(exchanges.filter(({ request }) => request.kind === kind).length);
   const ids = new Set(deliveries.map(({ id }) => id));
+  const expiries = ends.filter(({ operation }) => operation === 'expire').length;
   return [
     {
       name: 'kills under load',
@@ -67,7 +68,13 @@ function loadFigures({ kills, evidence, loadMs, restMs }: RunReport): Figure[] {
     {
       name: 'operations that have ended',
       value: count(ends.length),
-      remark: `confirmed: ${count(ends.filter(({ outcome }) => outcome === 'confirmed').length)}, of these expiries: ${count(ends.filter(({ operation }) => operation === 'expire').length)}; refused: ${[...refusals].map(([code, each]) => `${count(each.length)} ${code}`).join(', ') || 'none'}`,
+      remark: `confirmed: ${count(ends.filter(({ outcome }) => outcome === 'confirmed').length)}; refused: ${[...refusals].map(([code, each]) => `${count(each.length)} ${code}`).join(', ') || 'none'}`,
+    },
+    {
+      name: 'values that had expired, and were taken out of the bot',
+      value: `${count(expiries)} times`,
+      target: { text: 'at least 1', isMet: expiries > 0 },
+      remark: 'or there was nothing to see of it',
     },
     {
       name: 'requests to the tenant',
@@ -140,13 +147,13 @@ const PROMISES: readonly { readonly name: string; readonly rules: readonly Rule[
 function promiseFigures({ evidence, findings, options }: RunReport): Figure[] {
   const { exchanges, sessions, journal } = evidence;
   const acknowledged = exchanges.filter(isAcknowledged).length;
-  const entries = sessions.reduce((sum, { trail }) => sum + trail.length, 0);
+  const entries = [...sessions, ...evidence.departures].reduce((sum, { trail }) => sum + trail.length, 0);
   const transitions = exchanges.filter(({ request }) => request.nextStep !== undefined).length;
   const more: Readonly<Record<string, string>> = {
     'acknowledged and lost': `of ${count(acknowledged)} acknowledged requests; `,
     'transitions made twice, or not': `of ${count(transitions)} that were asked for`,
     'erased, and come back': `of ${count(evidence.departures.length)} sessions that were erased behind a request; `,
-    'broken audit chains': `of ${count(sessions.length)}, with ${count(entries)} entries`,
+    'broken audit chains': `of ${count(sessions.length + evidence.departures.length)}, with ${count(entries)} entries`,
   };
   const most = mostInAMinute(journal);
   return [

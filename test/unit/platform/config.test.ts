@@ -60,6 +60,9 @@ describe('readConfig', () => {
     ['COGNIGY_BASE_URL', 'ftp://cognigy.example'],
     ['DUE_SHARDS', '0'],
     ['WEBHOOK_BUDGET_MS', '10'],
+    // Three tries of it have to fit into a function's time.
+    ['STORE_TIMEOUT_MS', '3001'],
+    ['STORE_TIMEOUT_MS', '99'],
     ['ALLOW_UNSIGNED_WEBHOOKS', 'perhaps'],
   ])('refuses %s=%s by name', (name, value) => {
     expect(problemsOf({ ...complete, [name]: value })).toEqual([expect.stringMatching(new RegExp(`^${name} `))]);
