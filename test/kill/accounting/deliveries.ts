@@ -1,14 +1,7 @@
+import { TOLD_AS } from '../../fixtures/toldAs.ts';
 import type { Delivery } from '../evidence.ts';
 import type { Books, End } from './books.ts';
 import type { Finding } from './finding.ts';
-
-const TOLD_AS: Readonly<Record<string, string>> = {
-  inject: 'context.injected',
-  webhook: 'context.injected',
-  sync: 'context.synced',
-  expire: 'context.expired',
-  'dialog-state': 'dialog.updated',
-};
 
 /** Every end of an operation was told, signed, and always in the same words under the same id (SPEC 7 "Out"). */
 export function accountForDeliveries(books: Books): Finding[] {

@@ -1,16 +1,8 @@
+import { TOLD_AS } from '../../fixtures/toldAs.ts';
 import type { Call } from '../clients/calls.ts';
 import { nameOf } from './effects.ts';
 import type { Broken, Evidence, SessionEvidence } from './evidence.ts';
 import type { Committed } from './lanes.ts';
-
-/** Types of events about what was confirmed (SPEC 7, out). */
-const TOLD_AS: Readonly<Record<string, string>> = {
-  inject: 'context.injected',
-  webhook: 'context.injected',
-  sync: 'context.synced',
-  expire: 'context.expired',
-  'dialog-state': 'dialog.updated',
-};
 
 /** I1: every operation that was accepted has ended in the bot, or in a recorded refusal that was told; or was erased. */
 export function checkAccepted(evidence: Evidence, broken: Broken): void {
