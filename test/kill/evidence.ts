@@ -16,6 +16,7 @@ export interface TrailEntry {
   /** Absent for a request that was refused before it became an operation. */
   readonly versionBefore?: number;
   readonly versionAfter?: number;
+  readonly changes?: readonly { readonly cause?: string }[];
   /** What had expired before it could be pushed. */
   readonly expired?: readonly { readonly path: string; readonly scope: Scope }[];
 }

@@ -20,7 +20,7 @@ const { values: flags } = parseArgs({
   options: {
     restarts: { type: 'string', default: '50' },
     seed: { type: 'string', default: '1' },
-    rate: { type: 'string', default: '200' },
+    rate: { type: 'string', default: '400' },
     clients: { type: 'string', default: '14' },
     customers: { type: 'string', default: '6' },
     'think-ms': { type: 'string', default: '300' },

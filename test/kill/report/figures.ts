@@ -2,6 +2,7 @@ import { isJsonObject } from '../../../lib/context/json.ts';
 import { Books, type Fate, isAcknowledged } from '../accounting/books.ts';
 import { mostInAMinute } from '../accounting/budget.ts';
 import type { Rule } from '../accounting/finding.ts';
+import type { Evidence } from '../evidence.ts';
 import type { Exchange } from '../exchange.ts';
 import type { RunReport } from '../run.ts';
 
@@ -41,7 +42,7 @@ function loadFigures({ kills, evidence, loadMs, restMs }: RunReport): Figure[] {
   const toSurfaces = journal.filter(({ surface }) => surface !== 'token');
   const requestsOf = (kind: string) => count(exchanges.filter(({ request }) => request.kind === kind).length);
   const ids = new Set(deliveries.map(({ id }) => id));
-  const expiries = ends.filter(({ operation }) => operation === 'expire').length;
+  const expiries = expiriesIn(evidence);
   return [
     {
       name: 'kills under load',
@@ -72,9 +73,9 @@ function loadFigures({ kills, evidence, loadMs, restMs }: RunReport): Figure[] {
     },
     {
       name: 'values that had expired, and were taken out of the bot',
-      value: `${count(expiries)} times`,
+      value: count(expiries),
       target: { text: 'at least 1', isMet: expiries > 0 },
-      remark: 'or there was nothing to see of it',
+      remark: 'by the schedule, or with the next request of their session',
     },
     {
       name: 'requests to the tenant',
@@ -88,6 +89,12 @@ function loadFigures({ kills, evidence, loadMs, restMs }: RunReport): Figure[] {
     },
     { name: 'time', value: seconds(loadMs), remark: `and ${seconds(restMs)} until all had come to rest` },
   ];
+}
+
+/** Values that have left the bot because they had expired. */
+export function expiriesIn({ sessions }: Pick<Evidence, 'sessions'>): number {
+  const changes = sessions.flatMap(({ trail }) => trail.flatMap((entry) => entry.changes ?? []));
+  return changes.filter(({ cause }) => cause === 'expired').length;
 }
 
 function others(attempts: readonly Exchange['attempts'][number][]): string {
