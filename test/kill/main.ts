@@ -4,6 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { circumstances } from '../fixtures/circumstances.ts';
+import { figuresOf } from './report/figures.ts';
 import { toMarkdown, toText } from './report/pages.ts';
 import { runRestarts } from './run.ts';
 
@@ -51,8 +52,8 @@ if (flags.write) {
   await mkdir(EVIDENCE, { recursive: true });
   await writeFile(new URL('restarts.md', EVIDENCE), page);
 }
+if (figuresOf(report).some(({ target }) => target?.isMet === false)) process.exitCode = 1;
 if (report.findings.length > 0) {
-  process.exitCode = 1;
   await mkdir(KEPT, { recursive: true });
   const file = new URL(`restarts-${options.seed}.json`, KEPT);
   await writeFile(file, JSON.stringify({ findings: report.findings, evidence: report.evidence }, null, 1));
