@@ -29,6 +29,6 @@ export default defineConfig({
     // One worker for all files of a run: each mutant has a run, and a worker, of its own.
     isolate: false,
     sequence: { sequencer: OwnTestsFirst },
-    testTimeout: 10_000,
+    testTimeout: 60_000,
   },
 });
