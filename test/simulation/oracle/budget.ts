@@ -5,6 +5,8 @@ const WINDOW_MS = 60_000;
 
 /** Whoever hears of a pause, and lives, has put it into the cell by then, and whoever takes a slot has seen it there. */
 const TOLD_MS = 1_000;
+/** What an instance had decided to send before it froze leaves by then, after it has come back. */
+const THAWED_MS = 10;
 /** By so much an instance may take a pause for over too early: its clock is ahead. */
 const AHEAD_MS = 200;
 
@@ -42,14 +44,17 @@ export class Budget {
     if (pause !== undefined && leftMs > pause.sinceMs && process.clock.now() < pause.untilMs) {
       this.#broken(`I4 ${process.name} called ${Math.round(pause.untilMs - process.clock.now())} ms early`);
     }
-    const isTold = this.#told.some(
-      ({ process: hearer, sinceMs, untilMs }) =>
-        !hearer.isDead &&
-        hearer.lastFrozenMs < sinceMs &&
-        leftMs > sinceMs + TOLD_MS &&
-        leftMs < untilMs - AHEAD_MS &&
-        !this.#alone.some(({ atMs }) => atMs > sinceMs - 1_000),
-    );
+    const hasJustThawed = leftMs - process.lastThawedMs < THAWED_MS;
+    const isTold =
+      !hasJustThawed &&
+      this.#told.some(
+        ({ process: hearer, sinceMs, untilMs }) =>
+          !hearer.isDead &&
+          hearer.lastFrozenMs < sinceMs &&
+          leftMs > sinceMs + TOLD_MS &&
+          leftMs < untilMs - AHEAD_MS &&
+          !this.#alone.some(({ atMs }) => atMs > sinceMs - 1_000),
+      );
     if (isTold) this.#broken(`I4 ${process.name} called in a pause that another was told of`);
   }
 

@@ -18,6 +18,7 @@ export class Process {
   #isDead = false;
   #isFrozen = false;
   #lastFrozenMs = Number.NEGATIVE_INFINITY;
+  #lastThawedMs = Number.NEGATIVE_INFINITY;
   #doomedAt: { requests: number; readonly when: 'before' | 'after' } | undefined;
 
   constructor(name: string, timeline: Timeline, skewMs: number) {
@@ -42,6 +43,11 @@ export class Process {
     return this.#lastFrozenMs;
   }
 
+  /** When it came back from that. */
+  get lastThawedMs(): number {
+    return this.#lastThawedMs;
+  }
+
   /** It will die with its `requests`-th request from now on, before that leaves or right after. */
   doom(requests: number, when: 'before' | 'after'): void {
     this.#doomedAt = { requests, when };
@@ -63,6 +69,7 @@ export class Process {
   thaw(): void {
     if (!this.#isFrozen) return;
     this.#isFrozen = false;
+    this.#lastThawedMs = this.#timeline.exactMs;
     this.#timeline.note(`${this.name} thaws`);
     for (const arrive of this.#late.splice(0)) this.deliver(arrive);
   }
