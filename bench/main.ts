@@ -22,6 +22,8 @@ const bundles = await bundleAll();
 await writeBundles(bundles);
 const howLong = flags.only === undefined ? 'this takes about ten minutes, and' : 'this wants';
 console.log(`Measuring; ${howLong} a machine that does nothing else …\n`);
+// Before anything is written: then the working tree is another one.
+const at = circumstances();
 const measured = await measure(selected);
 const operations = measured.flatMap((each) => each.operations ?? []);
 const costs = operations.length === 0 ? [] : [costSection(operations)];
@@ -31,8 +33,7 @@ if (flags.write) {
   await mkdir(EVIDENCE, { recursive: true });
   const charts = chartsOf(measured);
   for (const [file, svg] of charts) await writeFile(new URL(file, EVIDENCE), svg);
-  const report = () =>
-    toMarkdown(sections, { ...circumstances(), command: 'npm run bench -- --write' }, [...charts.keys()]);
+  const report = () => toMarkdown(sections, { ...at, command: 'npm run bench -- --write' }, [...charts.keys()]);
   if (flags.only === undefined) await writeFile(new URL('bench.md', EVIDENCE), report());
 }
 
