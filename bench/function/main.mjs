@@ -23,14 +23,15 @@ const finish = (request) => {
   if (begun !== undefined) roundTrips.push({ ...begun, endMs: performance.now() });
 };
 
-// The AWS SDK uses node:http, the upstream is called with fetch; both tell about themselves.
+const upstreamHost = URL.parse(process.env['COGNIGY_BASE_URL'] ?? '')?.host;
+
+// The AWS SDK and the way to the upstream use node:http, which tells about itself.
 subscribe('http.client.request.created', (/** @type {any} */ { request }) => {
   const target = String(request.getHeader('x-amz-target'));
-  begin(request, target.startsWith('DynamoDB_') ? 'database' : 'elsewhere');
+  const other = request.getHeader('host') === upstreamHost ? 'upstream' : 'elsewhere';
+  begin(request, target.startsWith('DynamoDB_') ? 'database' : other);
 });
 subscribe('http.client.response.finish', (/** @type {any} */ { request }) => finish(request));
-subscribe('undici:request:create', (/** @type {any} */ { request }) => begin(request, 'upstream'));
-subscribe('undici:request:headers', (/** @type {any} */ { request }) => finish(request));
 
 const { handler } = await import(String(process.argv[2]));
 

@@ -1,6 +1,5 @@
 import { createTenant, type Tenant } from '../../infra/local/tenant/tenant.ts';
 import type { Clock } from '../../lib/platform/clock.ts';
-import type { Fetch } from '../../lib/upstream/httpClient.ts';
 import { tenantNetwork } from '../../test/fixtures/operations/tenantNetwork.ts';
 import { FakeClock } from '../../test/fixtures/upstream/fakeClock.ts';
 import { mostWithin } from '../statistics.ts';
@@ -88,6 +87,9 @@ function lastOnes(changes: readonly Change[], tenant: Tenant): Pick<Straightforw
   const isThere = ({ sessionId, key, value }: Change) => tenant.sessions.inspect(sessionId)?.context[key] === value;
   return { keys: last.size, keysWithLast: [...last.values()].filter(isThere).length };
 }
+
+/** It knows the platform's `fetch`, and nothing of ours. */
+type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
 class StraightforwardClient {
   readonly #fetch: Fetch;

@@ -1,4 +1,3 @@
-import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import type { CrmSource } from '../context/crmSource.ts';
@@ -37,8 +36,10 @@ import { DynamoSnapshotStats } from '../store/snapshotStats.ts';
 import { Table } from '../store/table.ts';
 import { DynamoTokenStore } from '../store/tokenStore.ts';
 import { Governor } from '../upstream/governor.ts';
+import { createNodeFetch } from '../upstream/nodeFetch.ts';
 import type { SessionApiOptions } from '../upstream/session-api/connection.ts';
 import { createSessionApi, createSessionReads } from '../upstream/session-api/index.ts';
+import { clientOptions, createDynamoClient } from './awsClients.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { type Config, type MoreSettings, readConfig } from './config.ts';
 import { crmSources } from './crmSources.ts';
@@ -48,21 +49,6 @@ import { type BridgeSecrets, incomplete, SecretSource, webhookSecretProblem } fr
 import { TelemetryFactory } from './telemetry.ts';
 import { tenantSchema } from './tenantSchema.ts';
 import { Vault } from './vault.ts';
-
-/** A client of AWS that answers quickly or fails quickly: whoever asks waits behind each of its requests (SCENARIOS 45). */
-export const clientOptions = ({ aws, storeTimeoutMs }: Pick<Config, 'aws' | 'storeTimeoutMs'>) => ({
-  region: aws.region,
-  credentials: aws.credentials,
-  maxAttempts: 3,
-  retryMode: 'standard',
-  // What a request goes through is the same each time, and is put together once.
-  cacheMiddleware: true,
-  requestHandler: {
-    connectionTimeout: storeTimeoutMs,
-    requestTimeout: storeTimeoutMs,
-    throwOnRequestTimeout: true,
-  },
-});
 
 /** One process's bridge: configuration, clients and caches. No state of any one invocation. */
 export interface Bridge<Services> {
@@ -113,7 +99,7 @@ const wireTenant = ({ config, clock, random, table, secrets, vault }: Parts): Se
     baseUrl: config.cognigyBaseUrl,
     credentials: async () => ({ clientId, clientSecret, ...(tenantId !== undefined && { tenantId }) }),
     tokenKey: (surface) => vault.hashId('token', `${tenant}|${surface}|${clientId}`),
-    fetch: globalThis.fetch,
+    fetch: createNodeFetch(),
     clock,
     random,
     tokenStore: new DynamoTokenStore(table, vault),
@@ -281,10 +267,9 @@ export function createBridge<Services, More extends object = object>(
   const config = readConfig<More>(undefined, moreSettings);
   const clock = systemClock;
   const random = createRandom();
-  const options = clientOptions(config);
-  const source = new SecretSource(new SecretsManagerClient(options), config.secretId, clock);
+  const source = new SecretSource(new SecretsManagerClient(clientOptions(config)), config.secretId, clock);
   const table = new Table({
-    client: new DynamoDBClient(options),
+    client: createDynamoClient(config),
     tableName: config.tableName,
     clock,
   });

@@ -3,8 +3,27 @@ import { holdsInexactNumber } from '../context/strictJson.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Concurrency } from './concurrency.ts';
 
+/** One request as it leaves. */
+export interface FetchInit {
+  readonly method: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+  readonly redirect: 'manual';
+  readonly signal: AbortSignal;
+}
+
+/** The part of a `Response` that is used. */
+export interface Fetched {
+  readonly status: number;
+  /** Names in lower case. */
+  readonly headers: Pick<Headers, 'get'>;
+  readonly body: AsyncIterable<Uint8Array> | null;
+}
+
 /** The part of the platform's `fetch` that is used; injected, so that a test or a simulation can be the network. */
-export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+export type Fetch = (url: string, init: FetchInit) => Promise<Fetched>;
+
+const UTF_8 = new TextDecoder('utf-8', { fatal: true });
 
 /** A body larger than this is not read to its end (bytes); the largest context is 1 MiB. */
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
@@ -51,7 +70,7 @@ export interface HttpAnswer {
   readonly kind: 'answer';
   /** 0 where the platform hides a redirect. */
   readonly status: number;
-  readonly headers: Headers;
+  readonly headers: Fetched['headers'];
   readonly body: Body;
 }
 
@@ -117,7 +136,7 @@ export class HttpClient {
     const startedMs = clock.now();
     const timeoutMs = Math.min(requestTimeoutMs, request.deadlineMs - startedMs);
     const outcome = await withTimeout(clock, timeoutMs, async (signal) => {
-      const response = await fetch(request.url, { ...requestInit(request), signal });
+      const response = await fetch(request.url, requestInit(request, signal));
       return {
         kind: 'answer' as const,
         status: response.status,
@@ -147,7 +166,7 @@ export function latestSlotMs(deadlineMs: number, nowMs: number): number {
   return deadlineMs - Math.min(ANSWER_MS, (deadlineMs - nowMs) / 4);
 }
 
-function requestInit(request: HttpRequest): RequestInit {
+function requestInit(request: HttpRequest, signal: AbortSignal): FetchInit {
   const headers: Record<string, string> = {
     authorization: `Bearer ${request.accessToken}`,
     accept: 'application/json',
@@ -155,9 +174,8 @@ function requestInit(request: HttpRequest): RequestInit {
     'x-correlation-id': request.correlationId,
     ...(request.ifMatch !== undefined && { 'if-match': request.ifMatch }),
   };
-  const init: RequestInit = { method: request.method, headers, redirect: 'manual' };
-  if (request.body !== undefined) init.body = request.body;
-  return init;
+  const { method, body } = request;
+  return { method, headers, redirect: 'manual', signal, ...(body !== undefined && { body }) };
 }
 
 export type NoAnswer = Extract<HttpOutcome, { kind: 'network-failure' | 'timeout' }>;
@@ -209,7 +227,7 @@ function failureCode(error: unknown): string {
  *
  * @returns undefined when it is larger or not UTF-8
  */
-export async function readText(response: Response): Promise<string | undefined> {
+export async function readText(response: Fetched): Promise<string | undefined> {
   if (response.body === null) return '';
   const chunks: Uint8Array[] = [];
   let bytes = 0;
@@ -219,7 +237,7 @@ export async function readText(response: Response): Promise<string | undefined> 
     chunks.push(chunk);
   }
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
+    return UTF_8.decode(Buffer.concat(chunks));
   } catch {
     return undefined;
   }

@@ -1,7 +1,7 @@
 import * as oauth from 'oauth4webapi';
 import { isJsonObject } from '../context/json.ts';
 import type { Clock } from '../platform/clock.ts';
-import { type Fetch, isDeadSocket, type NoAnswer, readText, withTimeout } from './httpClient.ts';
+import { type Fetch, type Fetched, isDeadSocket, type NoAnswer, readText, withTimeout } from './httpClient.ts';
 import type { SharedToken } from './ports.ts';
 import { retryAfterMs } from './retryAfter.ts';
 
@@ -71,7 +71,7 @@ async function sendTokenRequest(request: TokenRequest, fetch: Fetch, signal: Abo
   const { baseUrl, surface, credentials } = request;
   const authenticate =
     surface.clientAuthentication === 'client_secret_basic' ? oauth.ClientSecretBasic : oauth.ClientSecretPost;
-  const response = await oauth.clientCredentialsGrantRequest(
+  return oauth.clientCredentialsGrantRequest(
     { ...AUTHORIZATION_SERVER, token_endpoint: `${baseUrl}${surface.tokenPath}` },
     { client_id: credentials.clientId },
     authenticate(credentials.clientSecret),
@@ -79,15 +79,21 @@ async function sendTokenRequest(request: TokenRequest, fetch: Fetch, signal: Abo
     {
       signal,
       headers: credentials.tenantId === undefined ? {} : { 'x-tenant-id': credentials.tenantId },
-      [oauth.customFetch]: (url, { headers, method, body, redirect }) =>
-        fetch(url, { headers, method, body, redirect, signal }),
+      [oauth.customFetch]: async (url, { headers, method, body }) =>
+        asResponse(await fetch(url, { headers, method, body: String(body), redirect: 'manual', signal })),
       // The base URL is configuration, and configuration allows plain http only for the local stack.
       [oauth.allowInsecureRequests]: baseUrl.startsWith('http:'),
     },
   );
-  return new Response(NO_BODY.has(response.status) ? null : await readText(response), {
-    status: response.status === 0 ? 302 : response.status,
-    headers: response.headers,
+}
+
+/** What of an answer is interpreted, read to its end. */
+async function asResponse(fetched: Fetched): Promise<Response> {
+  const { status, headers } = fetched;
+  const retryAfter = headers.get('retry-after');
+  return new Response(NO_BODY.has(status) ? null : await readText(fetched), {
+    status: status === 0 ? 302 : status,
+    headers: retryAfter === null ? {} : { 'retry-after': retryAfter },
   });
 }
 

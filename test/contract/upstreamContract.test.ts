@@ -7,6 +7,7 @@ import { type Clock, systemClock } from '../../lib/platform/clock.ts';
 import { createRandom } from '../../lib/platform/random.ts';
 import { Governor } from '../../lib/upstream/governor.ts';
 import type { Fetch } from '../../lib/upstream/httpClient.ts';
+import { createNodeFetch } from '../../lib/upstream/nodeFetch.ts';
 import { createSessionApi, createSessionReads } from '../../lib/upstream/session-api/index.ts';
 import { MemoryRateStore } from '../fixtures/upstream/memoryRateStore.ts';
 import { MemoryTokenStore } from '../fixtures/upstream/memoryTokenStore.ts';
@@ -40,7 +41,8 @@ const WAYS: readonly { readonly name: string; readonly open: () => Promise<Way> 
     open: async () => {
       const server = await startTenantServer();
       closing.push(() => server.close());
-      return { tenant: server.tenant, baseUrl: server.url, fetch, clock: systemClock, during: (work) => work };
+      const { tenant, url: baseUrl } = server;
+      return { tenant, baseUrl, fetch: createNodeFetch(), clock: systemClock, during: (work) => work };
     },
   },
   {

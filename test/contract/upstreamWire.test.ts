@@ -9,11 +9,12 @@ import type { ContextDecision } from '../../lib/operations/ports/cognigy.ts';
 import { systemClock } from '../../lib/platform/clock.ts';
 import { createRandom } from '../../lib/platform/random.ts';
 import { Governor } from '../../lib/upstream/governor.ts';
+import { createNodeFetch } from '../../lib/upstream/nodeFetch.ts';
 import { createSessionApi } from '../../lib/upstream/session-api/index.ts';
 import { MemoryRateStore } from '../fixtures/upstream/memoryRateStore.ts';
 import { MemoryTokenStore } from '../fixtures/upstream/memoryTokenStore.ts';
 
-/** The dialect over the platform's real `fetch`, real sockets and the real clock: what a scripted network cannot prove. */
+/** The dialect over the bridge's own `fetch`, real sockets and the real clock: what a scripted network cannot prove. */
 type Handler = (request: IncomingMessage, body: string, response: ServerResponse) => void;
 
 const servers: Server[] = [];
@@ -58,7 +59,7 @@ async function start(api: Handler, tokens = issueToken) {
     baseUrl,
     credentials: async () => ({ clientId: 'client', clientSecret: 'secret' }),
     tokenKey: (surface) => surface,
-    fetch,
+    fetch: createNodeFetch(),
     clock: systemClock,
     random,
     tokenStore: new MemoryTokenStore(),

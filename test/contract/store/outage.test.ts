@@ -3,8 +3,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ensureTable, LOCAL_CREDENTIALS, LOCAL_REGION } from '../../../infra/local/database.ts';
 import type { Mirror } from '../../../lib/context/mirror.ts';
 import { type Lane, type SessionStore, StoreError } from '../../../lib/operations/ports/sessionStore.ts';
+import { clientOptions } from '../../../lib/platform/awsClients.ts';
 import { systemClock } from '../../../lib/platform/clock.ts';
-import { clientOptions } from '../../../lib/platform/deps.ts';
 import { Vault } from '../../../lib/platform/vault.ts';
 import { DynamoSessionStore } from '../../../lib/store/dynamoSessionStore.ts';
 import { collect, Table } from '../../../lib/store/table.ts';
@@ -29,14 +29,12 @@ import {
 import { localClient } from '../../fixtures/store/testTable.ts';
 
 /** As a function has it. */
-const CLIENT = clientOptions({
-  aws: { region: LOCAL_REGION, credentials: LOCAL_CREDENTIALS },
-  storeTimeoutMs: 700,
-});
+const CONFIG = { aws: { region: LOCAL_REGION, credentials: LOCAL_CREDENTIALS }, storeTimeoutMs: 700 };
 
 describeOnDatabases('A store that is out of order (SCENARIO 45)', ({ url }) => {
   const sessionId = newSession();
   let gate: Gate;
+  let options: ReturnType<typeof clientOptions>;
   let client: DynamoDBClient;
   let store: SessionStore;
   /** The same table by a way of its own. */
@@ -48,7 +46,8 @@ describeOnDatabases('A store that is out of order (SCENARIO 45)', ({ url }) => {
     await gate.open();
     const tableName = `bridge-${newId()}`;
     await ensureTable(url(), tableName);
-    client = localClient(gate.url, CLIENT);
+    options = clientOptions(CONFIG);
+    client = localClient(gate.url, options);
     const storeOver = (by: DynamoDBClient) =>
       new DynamoSessionStore(new Table({ client: by, tableName, clock: systemClock }), vault, STORE_OPTIONS);
     store = storeOver(client);
@@ -104,14 +103,13 @@ describeOnDatabases('A store that is out of order (SCENARIO 45)', ({ url }) => {
   });
 
   it('times out after the tries that it is configured to make where it never answers', async () => {
-    const { maxAttempts, requestHandler } = CLIENT;
     await gate.hang();
 
     const { code, afterMs } = await failureOf(commit(store, sessionId));
 
     expect(code).toBe('store-timeout');
-    expect(requestHandler).toMatchObject({ connectionTimeout: 700, requestTimeout: 700 });
-    expect(afterMs).toBeLessThan(maxAttempts * requestHandler.requestTimeout + 1_500);
+    expect(options.requestHandler.httpHandlerConfigs()).toMatchObject({ connectionTimeout: 700, requestTimeout: 700 });
+    expect(afterMs).toBeLessThan(options.maxAttempts * CONFIG.storeTimeoutMs + 1_500);
   });
 
   it('is unavailable, not busy, where its table is not there', async () => {

@@ -18,7 +18,7 @@ import type { Tally } from './tally.ts';
 import type { Timeline } from './timeline.ts';
 import type { TableFault, Weather } from './weather.ts';
 
-/** The SDK as `clientOptions` in `lib/platform/deps.ts` has it: so many tries of one request, each given up after so long. */
+/** The SDK as `clientOptions` in `lib/platform/awsClients.ts` has it: so many tries of one request, each given up after so long. */
 const MAX_TRIES = 3;
 const TIMEOUT_MS = 1_200;
 /**

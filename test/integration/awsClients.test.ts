@@ -1,0 +1,136 @@
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { type DynamoDBClient, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import { Sha256 } from '@smithy/core/checksum';
+import { HttpRequest } from '@smithy/core/transport';
+import { SignatureV4 } from '@smithy/signature-v4';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { createDynamoClient } from '../../lib/platform/awsClients.ts';
+import { bundleEntry } from '../../scripts/build.ts';
+
+/** What the local databases do not look at: whether AWS would let the request in, and what becomes of an answer that is cut off. */
+const CREDENTIALS = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY' };
+const REGION = 'eu-central-1';
+/** Sent as the beginning of more. */
+const CUT_OFF = '{"Attributes":';
+
+interface Seen {
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
+/** The stand-ins of a bundle are part of the way to AWS (ADR 0008). */
+async function bundled(): Promise<typeof createDynamoClient> {
+  const { code } = await bundleEntry('awsClients', 'lib/platform/awsClients.ts');
+  const file = join(await mkdtemp(join(tmpdir(), 'aws-clients-')), 'index.mjs');
+  await writeFile(file, code);
+  return (await import(pathToFileURL(file).href)).createDynamoClient;
+}
+
+describe.each([
+  ['as it is here', async () => createDynamoClient, /aws-sdk-js/],
+  ['as it is bundled', bundled, /^context-bridge$/],
+])('The client of DynamoDB, %s', (_how, load, userAgent) => {
+  let create: typeof createDynamoClient;
+  beforeAll(async () => {
+    create = await load();
+  });
+
+  let server: Server;
+  let seen: Seen[];
+  /** In turn, in place of `{}`. */
+  let answers: string[];
+  beforeEach(async () => {
+    seen = [];
+    answers = [];
+    server = createServer(async (request, response) => {
+      const chunks: Buffer[] = [];
+      for await (const chunk of request) chunks.push(chunk);
+      seen.push({ headers: request.headers, body: Buffer.concat(chunks).toString('utf8') });
+      response.setHeader('content-type', 'application/x-amz-json-1.0');
+      const text = answers.shift() ?? '{}';
+      if (text !== CUT_OFF) return response.end(text);
+      response.setHeader('content-length', 1_000);
+      response.write(text);
+      return setImmediate(() => request.socket.destroy());
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  });
+  afterEach(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+
+  function clientOf(credentials: typeof CREDENTIALS & { sessionToken?: string }): DynamoDBClient {
+    const client = create({ aws: { region: REGION, credentials }, storeTimeoutMs: 1_000 });
+    const { port } = server.address() as AddressInfo;
+    const endpoint = { protocol: 'http:', hostname: '127.0.0.1', port, path: '/' };
+    client.config.endpoint = async () => endpoint;
+    client.config.isCustomEndpoint = true;
+    return client;
+  }
+
+  const update = (text: string) =>
+    new UpdateItemCommand({
+      TableName: 't',
+      Key: { pk: { S: 'S#1' }, sk: { S: 'LANE' } },
+      UpdateExpression: 'SET a = :a',
+      ExpressionAttributeValues: { ':a': { S: text } },
+    });
+
+  /** The same request signed by the SDK's own means. */
+  async function signedAnew({ headers, body }: Seen, credentials: typeof CREDENTIALS): Promise<string | undefined> {
+    const names = /SignedHeaders=([^,]+)/.exec(headers.authorization ?? '')?.[1]?.split(';') ?? [];
+    const day = String(headers['x-amz-date']);
+    const [, year, month, date, hour, minute, second] = /^(....)(..)(..)T(..)(..)(..)Z$/.exec(day) ?? [];
+    const signer = new SignatureV4({ service: 'dynamodb', region: REGION, credentials, sha256: Sha256 });
+    const unsigned = new HttpRequest({
+      method: 'POST',
+      protocol: 'http:',
+      hostname: '127.0.0.1',
+      path: '/',
+      headers: Object.fromEntries(
+        names.filter((name) => !name.startsWith('x-amz-')).map((name) => [name, String(headers[name])]),
+      ),
+      body,
+    });
+    for (const name of names) unsigned.headers[name] ??= String(headers[name]);
+    const signingDate = new Date(`${year}-${month}-${date}T${hour}:${minute}:${second}Z`);
+    const signed = await signer.sign(unsigned, { signingDate });
+    return signed.headers['authorization'];
+  }
+
+  it.each([
+    ['of a user', CREDENTIALS],
+    ['of a role', { ...CREDENTIALS, sessionToken: 'a//token==' }],
+  ])('signs its requests as the SDK would, with credentials %s', async (_whose, credentials) => {
+    const client = clientOf(credentials);
+    // More than one: what the signer remembers of the first must fit the others.
+    for (const text of ['plain', 'Grüße, 世界', '']) await client.send(update(text));
+
+    expect(seen).toHaveLength(3);
+    for (const each of seen) {
+      expect(each.headers.authorization).toMatch(/SignedHeaders=[^,]*host/);
+      expect(each.headers['user-agent']).toMatch(userAgent);
+      expect(each.headers['x-amz-security-token']).toBe('sessionToken' in credentials ? 'a//token==' : undefined);
+      expect(each.headers.authorization).toBe(await signedAnew(each, credentials));
+    }
+    expect(new Set(seen.map(({ headers }) => headers.authorization)).size).toBe(3);
+    client.destroy();
+  });
+
+  it('takes an answer that is cut off for none, and asks again', async () => {
+    const client = clientOf(CREDENTIALS);
+    answers = [CUT_OFF, '{"Attributes":{"a":{"S":"whole"}}}'];
+
+    const { Attributes } = await client.send(update('x'));
+
+    expect(Attributes).toEqual({ a: { S: 'whole' } });
+    expect(seen).toHaveLength(2);
+    client.destroy();
+  });
+});
