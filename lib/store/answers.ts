@@ -8,7 +8,7 @@ import { isUnreadable, type Payloads } from './payloads.ts';
 import type { Table } from './table.ts';
 
 /** Answers go into the lane while one settle's all together stay below this. */
-const ANSWERS_INLINE_BYTES = 32_768;
+const ANSWERS_INLINE_BYTES = 49_152;
 /** Answers outlive the two generations of idempotency keys. */
 const ANSWER_KEPT_MS = 36 * 3_600_000;
 
