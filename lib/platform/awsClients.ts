@@ -18,6 +18,8 @@ export const clientOptions = ({ aws, storeTimeoutMs }: AwsConfig) => ({
   requestHandler: new WholeAnswers({
     connectionTimeout: storeTimeoutMs,
     requestTimeout: storeTimeoutMs,
+    // That is over with the head of the answer; this holds for its body.
+    socketTimeout: storeTimeoutMs,
     throwOnRequestTimeout: true,
   }),
 });

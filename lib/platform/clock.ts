@@ -10,7 +10,7 @@ export interface Clock {
 
 export const systemClock: Clock = {
   now: () => Date.now(),
-  // Two of the event loop's: `fetch` takes the first to see whether a connection that was idle still stands.
+  // Two of the event loop's: the first one shows whether a connection that was idle still stands.
   turn: () => new Promise((resolve) => setImmediate(() => setImmediate(resolve))),
   sleep: (ms, signal) =>
     new Promise((resolve) => {

@@ -91,7 +91,9 @@ async function sendTokenRequest(request: TokenRequest, fetch: Fetch, signal: Abo
 async function asResponse(fetched: Fetched): Promise<Response> {
   const { status, headers } = fetched;
   const retryAfter = headers.get('retry-after');
-  return new Response(NO_BODY.has(status) ? null : await readText(fetched), {
+  // To its end, whatever it says: until then the connection is not free.
+  const text = await readText(fetched);
+  return new Response(NO_BODY.has(status) ? null : text, {
     status: status === 0 ? 302 : status,
     headers: retryAfter === null ? {} : { 'retry-after': retryAfter },
   });

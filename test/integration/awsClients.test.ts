@@ -17,6 +17,8 @@ const CREDENTIALS = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'wJalrXUtnFEM
 const REGION = 'eu-central-1';
 /** Sent as the beginning of more. */
 const CUT_OFF = '{"Attributes":';
+/** Sent as the beginning of more that never comes. */
+const STUCK = '{"Attributes":{';
 
 interface Seen {
   readonly headers: IncomingHttpHeaders;
@@ -53,10 +55,10 @@ describe.each([
       seen.push({ headers: request.headers, body: Buffer.concat(chunks).toString('utf8') });
       response.setHeader('content-type', 'application/x-amz-json-1.0');
       const text = answers.shift() ?? '{}';
-      if (text !== CUT_OFF) return response.end(text);
+      if (text !== CUT_OFF && text !== STUCK) return response.end(text);
       response.setHeader('content-length', 1_000);
       response.write(text);
-      return setImmediate(() => request.socket.destroy());
+      return text === STUCK ? undefined : setImmediate(() => request.socket.destroy());
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   });
@@ -66,7 +68,7 @@ describe.each([
   });
 
   function clientOf(credentials: typeof CREDENTIALS & { sessionToken?: string }): DynamoDBClient {
-    const client = create({ aws: { region: REGION, credentials }, storeTimeoutMs: 1_000 });
+    const client = create({ aws: { region: REGION, credentials }, storeTimeoutMs: 200 });
     const { port } = server.address() as AddressInfo;
     const endpoint = { protocol: 'http:', hostname: '127.0.0.1', port, path: '/' };
     client.config.endpoint = async () => endpoint;
@@ -120,6 +122,15 @@ describe.each([
       expect(each.headers.authorization).toBe(await signedAnew(each, credentials));
     }
     expect(new Set(seen.map(({ headers }) => headers.authorization)).size).toBe(3);
+    client.destroy();
+  });
+
+  it('waits for the rest of an answer no longer than for its beginning, and asks again', async () => {
+    const client = clientOf(CREDENTIALS);
+    answers = [STUCK, '{"Attributes":{"a":{"S":"whole"}}}'];
+
+    expect(await client.send(update('x'))).toMatchObject({ Attributes: { a: { S: 'whole' } } });
+    expect(seen).toHaveLength(2);
     client.destroy();
   });
 

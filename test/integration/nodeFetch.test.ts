@@ -1,17 +1,26 @@
+import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { gzipSync } from 'node:zlib';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Fetch, type Fetched, readText } from '../../lib/upstream/httpClient.ts';
 import { createNodeFetch } from '../../lib/upstream/nodeFetch.ts';
+import { LOCALHOST_CERTIFICATE, LOCALHOST_KEY } from '../fixtures/upstream/localhostCertificate.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse, body: string) => unknown;
 
+/** Whom the servers below are to be taken for is trusted in this process alone. */
+beforeAll(() => setDefaultCACertificates([...getCACertificates('default'), LOCALHOST_CERTIFICATE]));
+
 /** What is used of `fetch` is the same of ours and of the platform's. */
-describe.each<[name: string, create: () => Fetch]>([
-  ["Node's client for HTTP as a fetch", createNodeFetch],
-  ["the platform's fetch", () => globalThis.fetch],
-])('%s', (name, create) => {
+describe.each<[name: string, scheme: 'http' | 'https', create: () => Fetch]>([
+  ["Node's client for HTTP as a fetch", 'http', createNodeFetch],
+  ["Node's client for HTTP as a fetch", 'https', createNodeFetch],
+  ["the platform's fetch", 'http', () => globalThis.fetch],
+  ["the platform's fetch", 'https', () => globalThis.fetch],
+])('%s, %s', (name, scheme, create) => {
   const isOurs = name !== "the platform's fetch";
   let server: Server;
   let handler: Handler;
@@ -20,14 +29,16 @@ describe.each<[name: string, create: () => Fetch]>([
   const fetch = create();
   beforeEach(async () => {
     sockets = new Set();
-    server = createServer(async (request, response) => {
+    const answer = async (request: IncomingMessage, response: ServerResponse) => {
       sockets.add(request.socket);
       const chunks: Buffer[] = [];
       for await (const chunk of request) chunks.push(chunk);
       handler(request, response, Buffer.concat(chunks).toString('utf8'));
-    });
+    };
+    const identity = { key: LOCALHOST_KEY, cert: LOCALHOST_CERTIFICATE };
+    server = scheme === 'https' ? createTlsServer(identity, answer) : createServer(answer);
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/a%20b?x=%2F`;
+    url = `${scheme}://localhost:${(server.address() as AddressInfo).port}/a%20b?x=%2F`;
   });
   afterEach(() => {
     server.closeAllConnections();
@@ -89,11 +100,21 @@ describe.each<[name: string, create: () => Fetch]>([
     expect(await readText(await ask())).toBe('"ü世"');
   });
 
-  it('takes a body that is compressed', async () => {
+  it('says who asks', async () => {
+    const seen: unknown[] = [];
+    handler = ({ headers }, response) => {
+      seen.push(headers['user-agent']);
+      response.end();
+    };
+    await readText(await ask());
+    expect(seen).toEqual([expect.stringMatching(isOurs ? /^Context-Bridge\/1$/ : /./)]);
+  });
+
+  it.each(['gzip', 'GZIP', 'x-gzip'])('takes a body that is compressed: %s', async (coding) => {
     const accepted: unknown[] = [];
     handler = ({ headers }, response) => {
       accepted.push(headers['accept-encoding']);
-      response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync('{"c":"ü"}'));
+      response.writeHead(200, { 'content-encoding': coding }).end(gzipSync('{"c":"ü"}'));
     };
     expect(await readText(await ask())).toBe('{"c":"ü"}');
     expect(accepted).toEqual([expect.stringContaining('gzip')]);
@@ -128,6 +149,22 @@ describe.each<[name: string, create: () => Fetch]>([
       await new Promise((resolve) => setImmediate(resolve));
     }
     expect(sockets.size).toBe(1);
+  });
+
+  it('uses none that was closed meanwhile, although nobody has heard of that yet', async () => {
+    handler = (_request, response) => response.end('{}');
+    await readText(await ask());
+    await new Promise((resolve) => setImmediate(resolve));
+    for (const socket of sockets) socket.destroy();
+
+    expect(await readText(await ask())).toBe('{}');
+    expect(sockets.size).toBe(2);
+  });
+
+  it('fails where a connection becomes another protocol', async () => {
+    handler = ({ socket }) =>
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n');
+    await expect(ask()).rejects.toThrow();
   });
 
   it('fails with the code of a connection that was cut, before an answer or in the middle of it', async () => {
@@ -186,6 +223,39 @@ describe.each<[name: string, create: () => Fetch]>([
     reading.abort();
     await expect(text).rejects.toThrow(/abort/i);
     await expect.poll(() => cut.size).toBe(2);
+  });
+
+  it.each([
+    ['', (text: string) => Buffer.from(text)],
+    ['gzip', (text: string) => gzipSync(text)],
+  ])(
+    'takes nothing for the end of a body where it was told to give up, although all of it has come: "%s"',
+    async (coding, pack) => {
+      const text = JSON.stringify({ long: randomBytes(25_000).toString('hex') });
+      const sent = Promise.withResolvers<void>();
+      handler = (_request, response) =>
+        response.writeHead(200, { 'content-encoding': coding }).end(pack(text), () => sent.resolve());
+      const reading = new AbortController();
+
+      const answer = await ask({ signal: reading.signal });
+      await sent.promise;
+      for (let turns = 0; turns < 20; turns += 1) await new Promise((resolve) => setImmediate(resolve));
+      reading.abort();
+
+      await expect(readText(answer)).rejects.toThrow();
+    },
+  );
+
+  it('takes schemes as they come', async () => {
+    handler = (_request, response) => response.end('{}');
+    url = url.replace(scheme, scheme.toUpperCase());
+    expect(await readText(await ask())).toBe('{}');
+  });
+
+  it.runIf(scheme === 'https')('fails where it is somebody else who answers', async () => {
+    handler = (_request, response) => response.end('{}');
+    url = url.replace('localhost', '127.0.0.1');
+    expect(await codeOf(ask())).toBe('ERR_TLS_CERT_ALTNAME_INVALID');
   });
 
   it.runIf(isOurs)('refuses what is no address, and no header, without an exception of its own', async () => {

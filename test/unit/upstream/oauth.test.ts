@@ -85,6 +85,28 @@ describe('requestToken', () => {
   });
 });
 
+describe('requestToken of a connection', () => {
+  it.each([200, 204, 304, 401])('reads an answer to its end, whatever it says: %i', async (status) => {
+    let isRead = false;
+    const body = (async function* () {
+      yield Buffer.from('{}');
+      isRead = true;
+    })();
+    const network = async () => ({ status, headers: new Headers(), body });
+    const { clientId, clientSecret } = { clientId: 'client', clientSecret: 's3cret' };
+    await requestToken(
+      {
+        baseUrl: 'https://x.test',
+        surface: SURFACES.inject,
+        credentials: { clientId, clientSecret },
+        timeoutMs: 5_000,
+      },
+      { fetch: network, clock: new FakeClock() },
+    );
+    expect(isRead).toBe(true);
+  });
+});
+
 describe('interpretTokenResponse', () => {
   const interpret = (response: Response) => interpretTokenResponse(response, REQUESTED, REQUESTED);
 
