@@ -103,12 +103,13 @@ class InjectStorm {
     );
     const last = await this.#awaitLast(lastValues(answers));
     this.#isOver = true;
+    // The bot has what a run of the schedule has sent before that run has noted it.
+    await scheduled;
 
     const confirmed = await this.#client.confirmed([...new Set(this.#changes.map(({ sessionId }) => sessionId))]);
     const ids = new Set(confirmed.map(({ operationId }) => operationId));
     const journal = await this.#client.journal();
     const ofStorm = journal.filter(({ sessionId }) => sessionId !== CALM.sessionId);
-    await scheduled;
     return {
       options: this.#options,
       answers,
