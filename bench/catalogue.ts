@@ -14,7 +14,7 @@ import { runNotifications } from './measures/notifications.ts';
 import { type PushRun, runDialogs, runWebhooks } from './measures/onePush.ts';
 import { runOverload } from './measures/overload.ts';
 import { measureRules } from './measures/rules.ts';
-import { runSnapshots, type SnapshotRun } from './measures/snapshots.ts';
+import { runSnapshots } from './measures/snapshots.ts';
 import { runStorm } from './measures/storm.ts';
 import { runSweep, type SweepRun } from './measures/sweep.ts';
 import { runSyncs, type SyncRun } from './measures/syncs.ts';
@@ -71,7 +71,8 @@ const LARGE_INJECTIONS = 200;
 const SYNCS_PER_KIND = 100;
 const SNAPSHOTS_PER_KIND = 50;
 const PUSHES_PER_KIND = 100;
-const CRM_EVENTS = { sessions: 10, perKind: 50, warmUp: 50 };
+/** Ten pushes an event: as warm as the others. */
+const CRM_EVENTS = { sessions: 10, perKind: 50, warmUp: 100 };
 /** Sessions that an event is injected into at a time. */
 const CRM_AT_A_TIME = 5;
 const NOTIFICATIONS = 50;
@@ -155,11 +156,11 @@ export const MEASURES: readonly Measure[] = [
       );
       return {
         sections: [snapshotSection(delayed)],
-        operations: [1, 5].map((pages) => {
-          const of = (run: SnapshotRun) => run.snapshots.filter((each) => each.pages === pages);
+        operations: undelayed.map(({ pages, inTurn }) => {
+          const inPages = delayed.find((run) => run.pages === pages);
           // Pages can be asked for together.
-          const timed = { group: of(delayed), nominalMs: DELAYED.upstreamMs };
-          return operationCosts(`snapshot, ${pages === 1 ? 'one page' : `${pages} pages`}`, of(undelayed), timed);
+          const timed = { group: inPages?.inTurn.timed ?? [], nominalMs: DELAYED.upstreamMs };
+          return operationCosts(`snapshot, ${pages === 1 ? 'one page' : `${pages} pages`}`, inTurn.timed, timed);
         }),
       };
     },

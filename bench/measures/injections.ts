@@ -4,7 +4,7 @@ import type { Invocation } from '../function/protocol.ts';
 import { crmVariables, type InjectCall, injectEvent } from '../traffic.ts';
 import type { World } from '../world/process.ts';
 import type { DatabaseRequest, UpstreamRequest } from '../world/protocol.ts';
-import { inTurn, type RunOptions } from './inTurn.ts';
+import { type InTurn, inTurn, type RunOptions } from './inTurn.ts';
 
 /** How an injection finds its session, and whether it carries an idempotency key. */
 const KINDS = [
@@ -24,10 +24,8 @@ export interface Injection {
   readonly upstream: readonly UpstreamRequest[];
 }
 
-export interface InjectionRun {
+export interface InjectionRun extends Omit<InTurn<Injection>, 'timed'> {
   readonly injections: readonly Injection[];
-  readonly bareDatabaseMs: readonly number[];
-  readonly bareUpstreamMs: readonly number[];
 }
 
 /** Existing sessions have been injected into before, each at least once. */
@@ -35,10 +33,10 @@ const EXISTING_SESSIONS = 20;
 
 export async function runInjections(world: World, inject: FunctionProcess, options: RunOptions): Promise<InjectionRun> {
   const traffic = new Traffic();
-  const { timed, ...bare } = await inTurn(world, KINDS, options, (kind) =>
+  const { timed: injections, ...rest } = await inTurn(world, KINDS, options, (kind) =>
     invokeOnce(world, inject, kind, traffic.next(kind)),
   );
-  return { injections: timed, ...bare };
+  return { injections, ...rest };
 }
 
 class Traffic {

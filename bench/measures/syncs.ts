@@ -9,7 +9,7 @@ import type { Invocation } from '../function/protocol.ts';
 import { type SyncCall, syncEvent } from '../traffic.ts';
 import type { World } from '../world/process.ts';
 import type { DatabaseRequest, UpstreamRequest } from '../world/protocol.ts';
-import { inTurn, type RunOptions } from './inTurn.ts';
+import { type InTurn, inTurn, type RunOptions } from './inTurn.ts';
 
 /** Whether the bot has changed its context since the sync before. */
 const KINDS = ['context as it was', 'context changed by the bot'] as const;
@@ -24,10 +24,8 @@ export interface Sync {
   readonly upstream: readonly UpstreamRequest[];
 }
 
-export interface SyncRun {
+export interface SyncRun extends Omit<InTurn<Sync>, 'timed'> {
   readonly syncs: readonly Sync[];
-  readonly bareDatabaseMs: readonly number[];
-  readonly bareUpstreamMs: readonly number[];
 }
 
 const SESSIONS = 10;
@@ -52,8 +50,8 @@ export async function runSyncs(
     if (kind === 'context changed by the bot') await session.changeAsBot(world.upstreamUrl);
     return invokeOnce(world, sync, kind, session.next());
   };
-  const { timed, ...bare } = await inTurn(world, KINDS, options, next);
-  return { syncs: timed, ...bare };
+  const { timed: syncs, ...rest } = await inTurn(world, KINDS, options, next);
+  return { syncs, ...rest };
 }
 
 /** A session whose context keeps changing a little, on both sides, and keeps its size. */

@@ -1,4 +1,5 @@
 import type { Circumstances } from '../../test/fixtures/circumstances.ts';
+import { WARM_UP, YOUNG_AFTER } from '../measures/inTurn.ts';
 import { type Section, type Table, verdictOf } from './figures.ts';
 import { summary } from './terminal.ts';
 
@@ -14,7 +15,10 @@ export function toMarkdown(
     `Written by \`${command}\` on ${date}, of ${revision}, on ${machine}. Not a test: figures differ with the machine and with what else it does.`,
     '',
     'Where time is told and 5 ms are added to every round trip to DynamoDB, the simulated table of `test/simulation/table` stands for it, which keeps the same contract as dynalite and DynamoDB Local ' +
-      '(`test/contract/store`) and takes a tenth of a millisecond for a request. Everywhere else it is dynalite, which takes one to two on the same processors, and counts units as DynamoDB bills them.',
+      '(`test/contract/store`) and takes one to four tenths of a millisecond for a request. Everywhere else it is dynalite, which takes one to two on the same processors, and counts units as DynamoDB bills them.',
+    '',
+    `Warm: the instance has had ${WARM_UP.toLocaleString('en-US')} operations of the kind, or as many pushes. V8 compiles with Maglev what has been called 400 times, and most of a function is called ` +
+      `once or a few times an operation. What a young instance takes, which has had ${YOUNG_AFTER}, is told beside it, without a target.`,
     '',
     summary(sections),
     ...charts.flatMap((file) => ['', `![${file.replace('.svg', '')}](${file})`]),

@@ -10,6 +10,7 @@ import {
   sequentialDatabaseTrips,
   serversOwnMs,
   wholeMs,
+  youngFigure,
 } from './roundTrips.ts';
 
 /** Latencies and round trips of the delayed run, where the order is as in the cloud; costs of the other, which does not time them. */
@@ -46,7 +47,7 @@ const MULTIPLES = 'Multiples are of one bare request to the same upstream, measu
 const delays = () =>
   `${DELAYED.databaseMs} ms added to every DynamoDB round trip, ${DELAYED.upstreamMs} ms upstream, warm`;
 
-function figuresOf(name: string, { timed, bareUpstreamMs }: PushRun, counted: PushRun): Figure[] {
+function figuresOf(name: string, { timed, young, bareUpstreamMs }: PushRun, counted: PushRun): Figure[] {
   const whole = timed.map(wholeMs);
   const bareMs = median(bareUpstreamMs);
   const p50 = median(whole) / bareMs;
@@ -61,6 +62,7 @@ function figuresOf(name: string, { timed, bareUpstreamMs }: PushRun, counted: Pu
       target: atMost(1.35, p50, ' ×'),
       remark: `${ms(median(whole))}; the same upstream by bare fetch: ${ms(bareMs)}`,
     },
+    youngFigure(name, young, bareMs),
     {
       name: `${name}: whole, p99`,
       value: times(percentile(whole, 0.99) / bareMs),

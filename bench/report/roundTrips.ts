@@ -1,8 +1,9 @@
 import { criticalPath } from '../criticalPath.ts';
 import type { Invocation } from '../function/protocol.ts';
+import { YOUNG_AFTER } from '../measures/inTurn.ts';
 import { median, percentile, sum } from '../statistics.ts';
 import type { DatabaseRequest } from '../world/protocol.ts';
-import { type Figure, kib, ms } from './figures.ts';
+import { type Figure, kib, ms, times } from './figures.ts';
 
 /** The delays of the runs whose latencies are told; their targets are multiples of the upstream's. */
 export const DELAYED = { databaseMs: 5, upstreamMs: 50 } as const;
@@ -52,6 +53,20 @@ export function latencyFigure(name: string, group: readonly { readonly invocatio
     name,
     value: ms(median(whole)),
     remark: `p50 of ${group.length}; p95 ${ms(percentile(whole, 0.95))}, p99 ${ms(percentile(whole, 0.99))}`,
+  };
+}
+
+/** What a young instance takes; a target holds for a warm one. */
+export function youngFigure(
+  name: string,
+  young: readonly { readonly invocation: Invocation }[],
+  perMs: number,
+): Figure {
+  const p50 = median(young.map(wholeMs));
+  return {
+    name: `${name}: whole, p50, young instance`,
+    value: times(p50 / perMs),
+    remark: `${ms(p50)}; ${young.length} operations after its first ${YOUNG_AFTER}`,
   };
 }
 

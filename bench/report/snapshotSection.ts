@@ -1,25 +1,25 @@
 import { ownMs } from '../criticalPath.ts';
-import type { SnapshotRun, TimedSnapshot } from '../measures/snapshots.ts';
+import type { SnapshotRun } from '../measures/snapshots.ts';
 import { median, percentile } from '../statistics.ts';
 import { atMost, type Figure, ms, type Section, times } from './figures.ts';
-import { costs, DELAYED, sequentialDatabaseTrips, serversOwnMs, wholeMs } from './roundTrips.ts';
+import { costs, DELAYED, sequentialDatabaseTrips, serversOwnMs, wholeMs, youngFigure } from './roundTrips.ts';
 
 /** Most that a snapshot may take, in upstream round trips, by its pages. */
 const TARGETS: Readonly<Record<number, number>> = { 1: 1.2, 5: 5.3 };
 
-export function snapshotSection({ snapshots, bareUpstreamMs }: SnapshotRun): Section {
-  const groups = [...Map.groupBy(snapshots, ({ pages }) => pages)];
+export function snapshotSection(runs: readonly SnapshotRun[]): Section {
+  const snapshots = runs.flatMap(({ inTurn }) => inTurn.timed);
   return {
     title: `Snapshot of 500 variables: ${DELAYED.databaseMs} ms added to every DynamoDB round trip, ${DELAYED.upstreamMs} ms upstream, warm`,
     method:
       `${snapshots.length} snapshots one after the other, of a session that nobody writes to. Multiples are of one ` +
       'bare request to the same upstream, measured in between.',
-    figures: groups.flatMap(([pages, group]) => figuresOf(pages, group, median(bareUpstreamMs))),
+    figures: runs.flatMap(figuresOf),
   };
 }
 
-/** @param bareMs - one upstream round trip */
-function figuresOf(pages: number, group: readonly TimedSnapshot[], bareMs: number): Figure[] {
+function figuresOf({ pages, inTurn: { timed: group, young, bareUpstreamMs } }: SnapshotRun): Figure[] {
+  const bareMs = median(bareUpstreamMs);
   const whole = group.map(wholeMs);
   const p50 = median(whole) / bareMs;
   const target = TARGETS[pages];
@@ -34,6 +34,7 @@ function figuresOf(pages: number, group: readonly TimedSnapshot[], bareMs: numbe
       ...(target !== undefined && { target: atMost(target, p50, ' ×') }),
       remark: `${ms(median(whole))}; the same upstream by bare fetch: ${ms(bareMs)}; p95 ${ms(percentile(whole, 0.95))}, p99 ${ms(percentile(whole, 0.99))}`,
     },
+    youngFigure(name, young, bareMs),
     {
       name: `${name}: whole, p50, without the local servers' own time`,
       value: times(withoutServers),
