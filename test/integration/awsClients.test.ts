@@ -4,13 +4,13 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type DynamoDBClient, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { Sha256 } from '@smithy/core/checksum';
-import { HttpRequest } from '@smithy/core/transport';
+import { HttpRequest, HttpResponse } from '@smithy/core/transport';
 import { SignatureV4 } from '@smithy/signature-v4';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createDynamoClient } from '../../lib/platform/awsClients.ts';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { bundleEntry } from '../../scripts/build.ts';
+import * as asItIs from '../fixtures/store/awsClients.ts';
 
 /** What the local databases do not look at: whether AWS would let the request in, and what becomes of an answer that is cut off. */
 const CREDENTIALS = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY' };
@@ -26,20 +26,20 @@ interface Seen {
 }
 
 /** The stand-ins of a bundle are part of the way to AWS (ADR 0008). */
-async function bundled(): Promise<typeof createDynamoClient> {
-  const { code } = await bundleEntry('awsClients', 'lib/platform/awsClients.ts');
+async function bundled(): Promise<typeof asItIs> {
+  const { code } = await bundleEntry('awsClients', 'test/fixtures/store/awsClients.ts');
   const file = join(await mkdtemp(join(tmpdir(), 'aws-clients-')), 'index.mjs');
   await writeFile(file, code);
-  return (await import(pathToFileURL(file).href)).createDynamoClient;
+  return import(pathToFileURL(file).href);
 }
 
 describe.each([
-  ['as it is here', async () => createDynamoClient, /aws-sdk-js/],
-  ['as it is bundled', bundled, /^context-bridge$/],
-])('The client of DynamoDB, %s', (_how, load, userAgent) => {
-  let create: typeof createDynamoClient;
+  ['as it is here', async () => asItIs, { userAgent: /aws-sdk-js/, asksOnce: false }],
+  ['as it is bundled', bundled, { userAgent: /^context-bridge$/, asksOnce: true }],
+])('The client of DynamoDB, %s', (_how, load, { userAgent, asksOnce }) => {
+  let aws: typeof asItIs;
   beforeAll(async () => {
-    create = await load();
+    aws = await load();
   });
 
   let server: Server;
@@ -68,7 +68,7 @@ describe.each([
   });
 
   function clientOf(credentials: typeof CREDENTIALS & { sessionToken?: string }): DynamoDBClient {
-    const client = create({ aws: { region: REGION, credentials }, storeTimeoutMs: 200 });
+    const client = aws.createDynamoClient({ aws: { region: REGION, credentials }, storeTimeoutMs: 200 });
     const { port } = server.address() as AddressInfo;
     const endpoint = { protocol: 'http:', hostname: '127.0.0.1', port, path: '/' };
     client.config.endpoint = async () => endpoint;
@@ -77,7 +77,7 @@ describe.each([
   }
 
   const update = (text: string) =>
-    new UpdateItemCommand({
+    new aws.UpdateItemCommand({
       TableName: 't',
       Key: { pk: { S: 'S#1' }, sk: { S: 'LANE' } },
       UpdateExpression: 'SET a = :a',
@@ -122,6 +122,47 @@ describe.each([
       expect(each.headers.authorization).toBe(await signedAnew(each, credentials));
     }
     expect(new Set(seen.map(({ headers }) => headers.authorization)).size).toBe(3);
+    client.destroy();
+  });
+
+  it('sends its requests to the endpoint of its own region', async () => {
+    const hosts: string[] = [];
+    const requestHandler = {
+      metadata: { handlerProtocol: 'http/1.1' },
+      handle: async ({ protocol, hostname, path }: HttpRequest) => {
+        hosts.push(`${protocol}//${hostname}${path}`);
+        return { response: new HttpResponse({ statusCode: 200, body: Buffer.from('{}') }) };
+      },
+      updateHttpClientConfig: () => undefined,
+      httpHandlerConfigs: () => ({}),
+    };
+    const clients = [REGION, 'us-east-1', 'cn-north-1'].map((region) => {
+      const client = aws.createDynamoClient({ aws: { region, credentials: CREDENTIALS }, storeTimeoutMs: 200 });
+      client.config.requestHandler = requestHandler;
+      return client;
+    });
+
+    for (const client of [...clients, ...clients]) await client.send(update('x'));
+
+    const each = [
+      'https://dynamodb.eu-central-1.amazonaws.com/',
+      'https://dynamodb.us-east-1.amazonaws.com/',
+      'https://dynamodb.cn-north-1.amazonaws.com.cn/',
+    ];
+    expect(hosts).toEqual([...each, ...each]);
+  });
+
+  it(`works out where they go ${asksOnce ? 'once' : 'each time'}`, async () => {
+    const client = clientOf(CREDENTIALS);
+    const endpoint = vi.spyOn(client.config, 'endpoint');
+    await client.send(update('first'));
+    const asked = endpoint.mock.calls.length;
+
+    await client.send(update('second'));
+    await client.send(update('third'));
+
+    expect(asked).toBeGreaterThan(0);
+    expect(endpoint).toHaveBeenCalledTimes(asksOnce ? asked : 3 * asked);
     client.destroy();
   });
 
