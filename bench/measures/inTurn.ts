@@ -13,12 +13,16 @@ export interface RunOptions {
   readonly warmUp?: number;
 }
 
-export interface InTurn<Timed> {
+/** Operations, and how long single round trips took meanwhile. */
+export interface Timings<Timed> {
   readonly timed: readonly Timed[];
-  /** Operations during the warm-up, timed as the others are; none where that is too short. */
-  readonly young: readonly Timed[];
   readonly bareDatabaseMs: readonly number[];
   readonly bareUpstreamMs: readonly number[];
+}
+
+export interface InTurn<Timed> extends Timings<Timed> {
+  /** The same of the instance while it was young. Absent where the warm-up is too short for that. */
+  readonly young?: Timings<Timed>;
 }
 
 /**
@@ -30,7 +34,6 @@ export const WARM_UP = 1_000;
 export const YOUNG_AFTER = 100;
 /** How many of its operations are timed. */
 const YOUNG = 60;
-const UNDELAYED = { databaseMs: 0, upstreamMs: 0 } as const;
 
 /** One operation after the other, all kinds in turn, with a bare round trip of each sort in between for comparison. */
 export async function inTurn<Kind, Timed>(
@@ -39,32 +42,32 @@ export async function inTurn<Kind, Timed>(
   { perKind, databaseMs, upstreamMs, warmUp = WARM_UP }: RunOptions,
   once: (kind: Kind) => Promise<Timed>,
 ): Promise<InTurn<Timed>> {
-  const several = async (operations: number) => {
-    const timed: Timed[] = [];
-    for (let round = 0; round < operations / kinds.length; round += 1) {
-      for (const kind of kinds) timed.push(await once(kind));
-    }
-    return timed;
+  const warm = async (operations: number): Promise<void> => {
+    await world.delay({ databaseMs: 0, upstreamMs: 0 });
+    for (let round = 0; round < operations / kinds.length; round += 1) for (const kind of kinds) await once(kind);
   };
-  const delays = { databaseMs, upstreamMs };
-  await world.delay(UNDELAYED);
-  await several(Math.min(warmUp, YOUNG_AFTER));
-  await world.delay(delays);
-  const young = await several(warmUp > YOUNG_AFTER ? YOUNG : 0);
-  await world.delay(UNDELAYED);
-  await several(warmUp - YOUNG_AFTER - young.length);
+  const time = async (rounds: number): Promise<Timings<Timed>> => {
+    await world.delay({ databaseMs, upstreamMs });
+    const bare = await bareRoundTrips(world);
+    await bare.measure();
+    const timed: Timed[] = [];
+    const bareDatabaseMs: number[] = [];
+    const bareUpstreamMs: number[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      for (const kind of kinds) timed.push(await once(kind));
+      const between = await bare.measure();
+      bareDatabaseMs.push(between.databaseMs);
+      bareUpstreamMs.push(between.upstreamMs);
+    }
+    return { timed, bareDatabaseMs, bareUpstreamMs };
+  };
 
-  await world.delay(delays);
-  const bare = await bareRoundTrips(world);
-  await bare.measure();
-  const timed: Timed[] = [];
-  const bareDatabaseMs: number[] = [];
-  const bareUpstreamMs: number[] = [];
-  for (let round = 0; round < perKind; round += 1) {
-    for (const kind of kinds) timed.push(await once(kind));
-    const between = await bare.measure();
-    bareDatabaseMs.push(between.databaseMs);
-    bareUpstreamMs.push(between.upstreamMs);
+  if (warmUp < YOUNG_AFTER + YOUNG) {
+    await warm(warmUp);
+    return time(perKind);
   }
-  return { timed, young, bareDatabaseMs, bareUpstreamMs };
+  await warm(YOUNG_AFTER);
+  const young = await time(YOUNG / kinds.length);
+  await warm(warmUp - YOUNG_AFTER - young.timed.length);
+  return { ...(await time(perKind)), young };
 }

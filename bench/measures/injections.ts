@@ -28,8 +28,8 @@ export interface InjectionRun extends Omit<InTurn<Injection>, 'timed'> {
   readonly injections: readonly Injection[];
 }
 
-/** Existing sessions have been injected into before, each at least once. */
-const EXISTING_SESSIONS = 20;
+/** Every other of these has been injected into after the first hundred operations, and ten times by the warm-up. */
+const EXISTING_SESSIONS = 100;
 
 export async function runInjections(world: World, inject: FunctionProcess, options: RunOptions): Promise<InjectionRun> {
   const traffic = new Traffic();

@@ -22,8 +22,11 @@ export interface TimedPush {
 
 export type PushRun = InTurn<TimedPush>;
 
-/** Fewer than the operations of the warm-up, so that all of them exist then. */
-const EXISTING_SESSIONS = 20;
+/**
+ * As many as exist after half of the first hundred operations. For a minute a lane remembers what it has had: by the warm-up each has
+ * had ten operations, which all that it is asked carries along.
+ */
+export const EXISTING_SESSIONS = 50;
 
 /** Messages, each with another text. */
 export function runWebhooks(world: World, webhook: FunctionProcess, options: RunOptions): Promise<PushRun> {

@@ -11,6 +11,13 @@ import type { World } from '../world/process.ts';
 import type { DatabaseRequest, UpstreamRequest } from '../world/protocol.ts';
 import { type InTurn, inTurn, type RunOptions } from './inTurn.ts';
 
+export interface SyncRunOptions extends RunOptions {
+  /** Of each session's context. */
+  readonly leaves?: number;
+  /** How many sessions there are. */
+  readonly among?: number;
+}
+
 /** Whether the bot has changed its context since the sync before. */
 const KINDS = ['context as it was', 'context changed by the bot'] as const;
 
@@ -28,7 +35,8 @@ export interface SyncRun extends Omit<InTurn<Sync>, 'timed'> {
   readonly syncs: readonly Sync[];
 }
 
-const SESSIONS = 10;
+/** By the warm-up each has had twenty syncs, where nothing else is asked for. */
+const SESSIONS = 50;
 /** About 20 kB, where nothing else is asked for. */
 const LEAVES = 420;
 /** What one sync says anew; beside these it puts one leaf and takes one away. */
@@ -37,15 +45,15 @@ const CHANGED_LEAVES = 4;
 export async function runSyncs(
   world: World,
   sync: FunctionProcess,
-  { leaves = LEAVES, ...options }: RunOptions & { readonly leaves?: number },
+  { leaves = LEAVES, among = SESSIONS, ...options }: SyncRunOptions,
 ): Promise<SyncRun> {
   await world.delay({ databaseMs: 0, upstreamMs: 0 });
-  const sessions = Array.from({ length: SESSIONS }, () => new ChangingSession(leaves));
+  const sessions = Array.from({ length: among }, () => new ChangingSession(leaves));
   for (const session of sessions) await invokeOnce(world, sync, 'context as it was', session.whole());
   let turn = 0;
   const next = async (kind: SyncKind) => {
     turn += 1;
-    const session = sessions[turn % SESSIONS];
+    const session = sessions[turn % among];
     if (session === undefined) throw new RangeError('no such session');
     if (kind === 'context changed by the bot') await session.changeAsBot(world.upstreamUrl);
     return invokeOnce(world, sync, kind, session.next());

@@ -10,7 +10,7 @@ import {
   sequentialDatabaseTrips,
   serversOwnMs,
   wholeMs,
-  youngFigure,
+  youngFigures,
 } from './roundTrips.ts';
 
 export function latencySection(run: InjectionRun): Section {
@@ -33,7 +33,7 @@ export function latencySection(run: InjectionRun): Section {
         target: atMost(1.35, p50, ' ×'),
         remark: `${ms(median(whole))}; the same upstream by bare fetch: ${ms(bareUpstreamMs)}`,
       },
-      youngFigure('inject', run.young, DELAYED.upstreamMs),
+      ...youngFigures('inject', run.young, DELAYED.upstreamMs),
       {
         name: 'whole, p99',
         value: times(p99),

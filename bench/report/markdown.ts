@@ -15,10 +15,11 @@ export function toMarkdown(
     `Written by \`${command}\` on ${date}, of ${revision}, on ${machine}. Not a test: figures differ with the machine and with what else it does.`,
     '',
     'Where time is told and 5 ms are added to every round trip to DynamoDB, the simulated table of `test/simulation/table` stands for it, which keeps the same contract as dynalite and DynamoDB Local ' +
-      '(`test/contract/store`) and takes one to four tenths of a millisecond for a request. Everywhere else it is dynalite, which takes one to two on the same processors, and counts units as DynamoDB bills them.',
+      '(`test/contract/store`) and takes a few tenths of a millisecond at most for a request. Everywhere else it is dynalite, which takes one to two on the same processors, and counts units as DynamoDB bills them.',
     '',
-    `Warm: the instance has had ${WARM_UP.toLocaleString('en-US')} operations of the kind, or as many pushes. V8 compiles with Maglev what has been called 400 times, and most of a function is called ` +
-      `once or a few times an operation. What a young instance takes, which has had ${YOUNG_AFTER}, is told beside it, without a target.`,
+    `Warm: for inject, sync, snapshot, webhook and dialog-state the instance has had ${WARM_UP.toLocaleString('en-US')} operations, of all kinds together. V8 compiles with Maglev what has been called 400 times, ` +
+      `and most of a function is called once or a few times an operation. What a young instance takes, which has had ${YOUNG_AFTER}, is told beside it, without a target. A CRM event pushes to ten sessions, and 50 go before; ` +
+      'storms have had 100 requests, and what grows or costs too much to be repeated so often is less warm.',
     '',
     summary(sections),
     ...charts.flatMap((file) => ['', `![${file.replace('.svg', '')}](${file})`]),

@@ -1,5 +1,5 @@
 import { ownMs } from '../criticalPath.ts';
-import type { PushRun, TimedPush } from '../measures/onePush.ts';
+import { EXISTING_SESSIONS, type PushRun, type TimedPush } from '../measures/onePush.ts';
 import { median, percentile } from '../statistics.ts';
 import { atMost, type Figure, ms, type Section, times } from './figures.ts';
 import {
@@ -10,14 +10,14 @@ import {
   sequentialDatabaseTrips,
   serversOwnMs,
   wholeMs,
-  youngFigure,
+  youngFigures,
 } from './roundTrips.ts';
 
 /** Latencies and round trips of the delayed run, where the order is as in the cloud; costs of the other, which does not time them. */
 export function webhookSection(run: PushRun, counted: PushRun): Section {
   return {
     title: `Webhook: ${delays()}`,
-    method: `${run.timed.length} signed messages one after the other, to new and existing sessions in turn. ${MULTIPLES}`,
+    method: `${run.timed.length} signed messages one after the other, to new and ${EXISTING_SESSIONS} existing sessions in turn. ${MULTIPLES}`,
     figures: figuresOf('webhook', run, counted),
   };
 }
@@ -28,7 +28,7 @@ export function dialogSection(run: PushRun, counted: PushRun): Section {
   return {
     title: `Dialog state: ${delays()}`,
     method:
-      `${run.timed.length} changes of variables and step one after the other, of new dialogs and of those that the bridge has changed ` +
+      `${run.timed.length} changes of variables and step one after the other, of new dialogs and of ${EXISTING_SESSIONS} that the bridge has changed ` +
       `before, in turn. ${MULTIPLES}`,
     figures: [
       ...figuresOf('dialog-state', run, counted),
@@ -62,7 +62,7 @@ function figuresOf(name: string, { timed, young, bareUpstreamMs }: PushRun, coun
       target: atMost(1.35, p50, ' ×'),
       remark: `${ms(median(whole))}; the same upstream by bare fetch: ${ms(bareMs)}`,
     },
-    youngFigure(name, young, bareMs),
+    ...youngFigures(name, young),
     {
       name: `${name}: whole, p99`,
       value: times(percentile(whole, 0.99) / bareMs),

@@ -1,6 +1,6 @@
 import { criticalPath } from '../criticalPath.ts';
 import type { Invocation } from '../function/protocol.ts';
-import { YOUNG_AFTER } from '../measures/inTurn.ts';
+import { type Timings, YOUNG_AFTER } from '../measures/inTurn.ts';
 import { median, percentile, sum } from '../statistics.ts';
 import type { DatabaseRequest } from '../world/protocol.ts';
 import { type Figure, kib, ms, times } from './figures.ts';
@@ -56,18 +56,25 @@ export function latencyFigure(name: string, group: readonly { readonly invocatio
   };
 }
 
-/** What a young instance takes; a target holds for a warm one. */
-export function youngFigure(
+/**
+ * What a young instance takes; targets hold for a warm one.
+ * @param nominalMs - what it is a multiple of; a bare round trip to the upstream, measured at that time, where nothing is said
+ */
+export function youngFigures(
   name: string,
-  young: readonly { readonly invocation: Invocation }[],
-  perMs: number,
-): Figure {
-  const p50 = median(young.map(wholeMs));
-  return {
-    name: `${name}: whole, p50, young instance`,
-    value: times(p50 / perMs),
-    remark: `${ms(p50)}; ${young.length} operations after its first ${YOUNG_AFTER}`,
-  };
+  young: Timings<{ readonly invocation: Invocation }> | undefined,
+  nominalMs?: number,
+): Figure[] {
+  if (young === undefined) return [];
+  const p50 = median(young.timed.map(wholeMs));
+  const bareMs = median(young.bareUpstreamMs);
+  return [
+    {
+      name: `${name}: whole, p50, young instance`,
+      value: times(p50 / (nominalMs ?? bareMs)),
+      remark: `${ms(p50)} for ${young.timed.length} operations after its first ${YOUNG_AFTER}; a bare upstream request then: ${ms(bareMs)}`,
+    },
+  ];
 }
 
 /** What a group of operations asked the database for, which has told their costs. */

@@ -2,13 +2,13 @@ import { ownMs } from '../criticalPath.ts';
 import type { SnapshotRun } from '../measures/snapshots.ts';
 import { median, percentile } from '../statistics.ts';
 import { atMost, type Figure, ms, type Section, times } from './figures.ts';
-import { costs, DELAYED, sequentialDatabaseTrips, serversOwnMs, wholeMs, youngFigure } from './roundTrips.ts';
+import { costs, DELAYED, sequentialDatabaseTrips, serversOwnMs, wholeMs, youngFigures } from './roundTrips.ts';
 
 /** Most that a snapshot may take, in upstream round trips, by its pages. */
 const TARGETS: Readonly<Record<number, number>> = { 1: 1.2, 5: 5.3 };
 
 export function snapshotSection(runs: readonly SnapshotRun[]): Section {
-  const snapshots = runs.flatMap(({ inTurn }) => inTurn.timed);
+  const snapshots = runs.flatMap(({ timed }) => timed);
   return {
     title: `Snapshot of 500 variables: ${DELAYED.databaseMs} ms added to every DynamoDB round trip, ${DELAYED.upstreamMs} ms upstream, warm`,
     method:
@@ -18,7 +18,7 @@ export function snapshotSection(runs: readonly SnapshotRun[]): Section {
   };
 }
 
-function figuresOf({ pages, inTurn: { timed: group, young, bareUpstreamMs } }: SnapshotRun): Figure[] {
+function figuresOf({ pages, timed: group, young, bareUpstreamMs }: SnapshotRun): Figure[] {
   const bareMs = median(bareUpstreamMs);
   const whole = group.map(wholeMs);
   const p50 = median(whole) / bareMs;
@@ -34,7 +34,7 @@ function figuresOf({ pages, inTurn: { timed: group, young, bareUpstreamMs } }: S
       ...(target !== undefined && { target: atMost(target, p50, ' ×') }),
       remark: `${ms(median(whole))}; the same upstream by bare fetch: ${ms(bareMs)}; p95 ${ms(percentile(whole, 0.95))}, p99 ${ms(percentile(whole, 0.99))}`,
     },
-    youngFigure(name, young, bareMs),
+    ...youngFigures(name, young),
     {
       name: `${name}: whole, p50, without the local servers' own time`,
       value: times(withoutServers),

@@ -10,6 +10,7 @@ import {
   sequentialDatabaseTrips,
   serversOwnMs,
   wholeMs,
+  youngFigures,
 } from './roundTrips.ts';
 
 /** The two requests that a sync cannot do without. */
@@ -40,6 +41,7 @@ export function syncSection(run: SyncRun, counted: SyncRun): Section {
         target: atMost(1.3, p50, ' ×'),
         remark: `${ms(median(whole))}; two bare requests to the same upstream: ${ms(2 * median(run.bareUpstreamMs))}`,
       },
+      ...youngFigures('sync', run.young, UPSTREAM_PAIR_MS),
       {
         name: 'sync: whole, p99',
         value: times(p99),
