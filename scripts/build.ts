@@ -61,8 +61,9 @@ const NEVER_LOGGED = /[\\/]loggerMiddleware\.js$/;
 const NEVER_DESCRIBED = /[\\/]user-agent-middleware\.js$/;
 
 /**
- * Where a client's requests go is worked out for the first of them. The SDK asks its rules anew each time, because some inputs name
- * another place by an ARN: ours are one table, one secret, one bus (1 KiB, and a fifth of what the SDK itself takes for a request).
+ * Where a client's requests go is worked out for the first of them. The SDK puts together and looks up anew each time what that may
+ * depend on, because some inputs name another place by an ARN: ours are one table, one secret, one bus (half a KiB, and a fifth of
+ * what the SDK itself takes for a request).
  */
 const ASKED_ONCE = /[\\/]middleware-endpoint[\\/]endpointMiddleware\.js$/;
 

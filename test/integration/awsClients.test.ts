@@ -125,9 +125,10 @@ describe.each([
     client.destroy();
   });
 
-  it('sends its requests to the endpoint of its own region', async () => {
-    const hosts: string[] = [];
-    const requestHandler = {
+  /** A client of AWS itself, whose requests end before they leave; `hosts` notes where they would have gone. */
+  function clientInAws(region: string, hosts: string[] = []): DynamoDBClient {
+    const client = aws.createDynamoClient({ aws: { region, credentials: CREDENTIALS }, storeTimeoutMs: 200 });
+    client.config.requestHandler = {
       metadata: { handlerProtocol: 'http/1.1' },
       handle: async ({ protocol, hostname, path }: HttpRequest) => {
         hosts.push(`${protocol}//${hostname}${path}`);
@@ -136,11 +137,12 @@ describe.each([
       updateHttpClientConfig: () => undefined,
       httpHandlerConfigs: () => ({}),
     };
-    const clients = [REGION, 'us-east-1', 'cn-north-1'].map((region) => {
-      const client = aws.createDynamoClient({ aws: { region, credentials: CREDENTIALS }, storeTimeoutMs: 200 });
-      client.config.requestHandler = requestHandler;
-      return client;
-    });
+    return client;
+  }
+
+  it('sends its requests to the endpoint of its own region', async () => {
+    const hosts: string[] = [];
+    const clients = [REGION, 'us-east-1', 'cn-north-1'].map((region) => clientInAws(region, hosts));
 
     for (const client of [...clients, ...clients]) await client.send(update('x'));
 
@@ -150,6 +152,22 @@ describe.each([
       'https://dynamodb.cn-north-1.amazonaws.com.cn/',
     ];
     expect(hosts).toEqual([...each, ...each]);
+  });
+
+  it('works it out again where that has failed', async () => {
+    const hosts: string[] = [];
+    const client = clientInAws(REGION, hosts);
+    vi.spyOn(client.config, 'useFipsEndpoint').mockRejectedValueOnce(new Error('not now'));
+
+    await expect(client.send(update('first'))).rejects.toThrow('not now');
+    await client.send(update('second'));
+
+    expect(hosts).toEqual(['https://dynamodb.eu-central-1.amazonaws.com/']);
+  });
+
+  it.runIf(asksOnce)('refuses an endpoint that wants a signature of its own', async () => {
+    // What is left out of the bundle would sign for another region there.
+    await expect(clientInAws('local').send(update('x'))).rejects.toThrow('left out');
   });
 
   it(`works out where they go ${asksOnce ? 'once' : 'each time'}`, async () => {
