@@ -1,5 +1,5 @@
 import { isExpired } from './expiry.ts';
-import { type Mirror, type MirrorVariable, strongerOf, topOf } from './mirror.ts';
+import { type MirrorVariable, strongerOf, topOf } from './mirror.ts';
 import { tokensOf } from './pointer.ts';
 import { type Scope, VARIABLE_KEY } from './variables.ts';
 
@@ -13,11 +13,13 @@ export interface Leaving<Kind extends MirrorVariable> {
   readonly notYet: readonly Kind[];
 }
 
+/** The variables of a mirror, or a list of them. */
+export interface Variables<Kind extends MirrorVariable> {
+  readonly variables: { values(): Iterable<Kind> };
+}
+
 /** Sorts what has expired by the way in which it can leave (ADR 0011). */
-export function leavingOf<Kind extends MirrorVariable>(
-  mirror: { readonly variables: ReadonlyMap<string, Kind> },
-  nowMs: number,
-): Leaving<Kind> {
+export function leavingOf<Kind extends MirrorVariable>(mirror: Variables<Kind>, nowMs: number): Leaving<Kind> {
   const expired: Kind[] = [];
   const alive = new Map<string, Set<Scope>>();
   for (const variable of mirror.variables.values()) {
@@ -48,7 +50,7 @@ export function leavingOf<Kind extends MirrorVariable>(
 }
 
 /** When the next variable expires, or one that has expired can leave (epoch milliseconds; then it has passed). */
-export function nextExpiryMs(mirror: Mirror, nowMs: number): number | undefined {
+export function nextExpiryMs(mirror: Variables<MirrorVariable>, nowMs: number): number | undefined {
   let next: number | undefined;
   let hasExpired = false;
   const note = (expiresAtMs: number | undefined) => {

@@ -167,7 +167,9 @@ export function mirrorOf<Kind extends MirrorVariable>(
   version: number,
   variables: Iterable<Kind>,
 ): { version: number; variables: Map<string, Kind> } {
-  return { version, variables: new Map(Array.from(variables, (variable) => [mirrorId(variable), variable])) };
+  const byId = new Map<string, Kind>();
+  for (const variable of variables) byId.set(mirrorId(variable), variable);
+  return { version, variables: byId };
 }
 
 /** JSON Pointer of an injected variable in the context. */

@@ -18,11 +18,17 @@ export function changeOf({ path, before, after }: Difference, scopeOf: (path: st
 export function scopesIn(sides: readonly (readonly LoadedVariable[])[]): (path: string) => Scope {
   let byPath: Map<string, Scope> | undefined;
   return (path) => {
-    byPath ??= new Map(sides.flatMap((side) => side.map((variable) => [variable.path, variable.scope])));
+    byPath ??= scopesByPath(sides);
     for (const outer of outwards(path)) {
       const scope = byPath.get(outer);
       if (scope !== undefined) return scope;
     }
     return 'session';
   };
+}
+
+function scopesByPath(sides: readonly (readonly LoadedVariable[])[]): Map<string, Scope> {
+  const byPath = new Map<string, Scope>();
+  for (const side of sides) for (const { path, scope } of side) byPath.set(path, scope);
+  return byPath;
 }

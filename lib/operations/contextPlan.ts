@@ -147,7 +147,8 @@ function notLeaving(
   { nowMs, forgotten = new Set() }: ContextPlanInput,
 ): readonly LoadedVariable[] {
   if (expired.length === 0) return [];
-  const { byKey, notYet } = leavingOf(mirrorOf(0, [...expired, ...visible]), nowMs);
+  // What has been put anew in its place lives in the scope that is seen there: by the context it leaves, neither by key nor later.
+  const { byKey, notYet } = leavingOf({ variables: [...expired, ...visible] }, nowMs);
   const isHere = ({ scope, path }: LoadedVariable) => !forgotten.has(mirrorId({ scope, path: topOf(path) }));
   return [...byKey.filter(isHere), ...notYet];
 }

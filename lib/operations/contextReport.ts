@@ -10,7 +10,6 @@ import {
   type LoadedMirror,
   type LoadedVariable,
   mirrorId,
-  mirrorOf,
   SCHEMA,
   visibleVariables,
 } from '../context/mirror.ts';
@@ -56,7 +55,7 @@ export function planOf(
   const isWanted = syncs.length > 0 || (expiry !== undefined && expired.length > 0) || merged.holdsLapsed;
   const isThere = theirs !== undefined && jsonEquals(theirs, context);
   // Of what is sent; what waits in the mirror is not.
-  const sendByMs = nextExpiryMs(mirrorOf(0, visibleVariables(mirror, input.nowMs)), input.nowMs);
+  const sendByMs = nextExpiryMs({ variables: visibleVariables(mirror, input.nowMs) }, input.nowMs);
   const decision: ContextDecision =
     !isWanted || isThere ? { kind: 'leave' } : { kind: 'put', context, ...(sendByMs !== undefined && { sendByMs }) };
 
