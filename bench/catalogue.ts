@@ -71,7 +71,7 @@ const LARGE_INJECTIONS = 200;
 const SYNCS_PER_KIND = 100;
 const SNAPSHOTS_PER_KIND = 50;
 const PUSHES_PER_KIND = 100;
-/** The warm-up makes 500 pushes. */
+/** An event pushes to each of its sessions: by the warm-up there have been 500 pushes. */
 const CRM_EVENTS = { sessions: 10, perKind: 50, warmUp: 50 };
 /** Sessions that an event is injected into at a time. */
 const CRM_AT_A_TIME = 5;
