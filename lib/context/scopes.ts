@@ -32,13 +32,12 @@ export function resolveScopes<Scope extends string, Kind extends ScopedVariable<
     else if (Array.isArray(known)) known.push(variable);
     else byName.set(variable.name, [known, variable]);
   }
-  const names = [...byName.keys()].sort();
-  return new Map(
-    names.map((name) => {
-      const found = byName.get(name) as Kind | Kind[];
-      return [name, Array.isArray(found) ? strongest(found, strength) : { winner: found, shadowed: [] }];
-    }),
-  );
+  const resolved = new Map<string, Resolved<Kind>>();
+  for (const name of [...byName.keys()].sort()) {
+    const found = byName.get(name) as Kind | Kind[];
+    resolved.set(name, Array.isArray(found) ? strongest(found, strength) : { winner: found, shadowed: [] });
+  }
+  return resolved;
 }
 
 function strongest<Scope extends string, Kind extends ScopedVariable<Scope>>(
@@ -46,15 +45,32 @@ function strongest<Scope extends string, Kind extends ScopedVariable<Scope>>(
   strength: ReadonlyMap<Scope, number>,
 ): Resolved<Kind> {
   const ranked = rivals
-    .map((variable) => ({ variable, rank: strength.get(variable.scope) ?? -1, text: JSON.stringify(variable.value) }))
+    .map((variable) => new Ranked(variable, strength.get(variable.scope) ?? -1))
     .sort((a, b) => b.rank - a.rank || compare(b.text, a.text));
-  const different = ranked.filter(({ rank, text }, index) => {
+  const different = ranked.filter((each, index) => {
     const before = ranked[index - 1];
-    return before === undefined || before.rank !== rank || before.text !== text;
+    return before === undefined || before.rank !== each.rank || before.text !== each.text;
   });
   const [winner, ...shadowed] = different.map(({ variable }) => variable);
   if (winner === undefined) throw new RangeError('nobody to choose from');
   return { winner, shadowed };
+}
+
+/** A variable and its scope's strength. Its JSON is made where two are of one scope, which is rare. */
+class Ranked<Kind extends ScopedVariable<string>> {
+  readonly variable: Kind;
+  readonly rank: number;
+  #text: string | undefined;
+
+  constructor(variable: Kind, rank: number) {
+    this.variable = variable;
+    this.rank = rank;
+  }
+
+  get text(): string {
+    this.#text ??= JSON.stringify(this.variable.value);
+    return this.#text;
+  }
 }
 
 /** By UTF-16 code units, the same in every locale. */

@@ -54,7 +54,10 @@ export function showVariables<VariableScope extends string>(
   };
   const wanted = variables
     .filter((variable) => isWanted(variable, filter))
-    .map((variable) => ({ name: variable.name, scope: variable.scope, ...typedOf(variable) }));
+    .map((variable) => {
+      const { value, type } = typedOf(variable);
+      return { name: variable.name, scope: variable.scope, value, type };
+    });
   // `Object.fromEntries` defines members: `__proto__` is a name like any other.
   return Object.fromEntries(
     Array.from(resolveScopes(wanted, precedence), ([name, { winner, shadowed }]) => [
